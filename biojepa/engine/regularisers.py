@@ -161,10 +161,10 @@ class SIGReg:
             The same number on every rank.
         """
         with torch.autocast(tokens.device.type, enabled=False):
+            # before the draw of tokens, whose size depends on the padding
+            size = (tokens.shape[-1], self.n_directions)
+            directions = F.normalize(torch.randn(size, generator=rng, device=rng.device), dim=0)
             views = _views(tokens, rng, valid, self.tokens_per_record)
-            dim = tokens.shape[-1]
-            directions = torch.randn(dim, self.n_directions, generator=rng, device=rng.device)
-            directions = F.normalize(directions, dim=0)
             total = _zero(tokens)
             for rows, used in views:
                 projections = rows @ directions.to(rows)
