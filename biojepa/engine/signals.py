@@ -88,6 +88,10 @@ class MaskPlan:
             target_valid=None if valid is None else tuple(v[index] for v in valid),
         )
 
+    def valid_targets(self, i: int) -> Tensor | None:
+        """Which entries of target set `i` are not padding; None if all."""
+        return None if self.target_valid is None else self.target_valid[i]
+
     def n_targets(self) -> list[int]:
         """Number of tokens to predict in each target set, padding not counted."""
         if self.target_valid is None:
@@ -106,7 +110,7 @@ def move(value: Any, device: torch.device | str) -> Any:
     if isinstance(value, dict):
         return {k: move(v, device) for k, v in value.items()}
     if hasattr(value, "__dataclass_fields__"):
-        return replace(value, **{f.name: move(getattr(value, f.name), device) for f in fields(value)})
+        return replace(
+            value, **{f.name: move(getattr(value, f.name), device) for f in fields(value)}
+        )
     return value
-
-

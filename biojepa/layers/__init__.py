@@ -1,0 +1,1 @@
+"""Transformer blocks, patch embeddings, positions, predictors and pooling; torch only."""

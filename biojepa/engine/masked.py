@@ -1,0 +1,356 @@
+"""Masked joint-embedding prediction: one class for every method that predicts hidden tokens.
+
+    context tokens = context encoder(visible tokens)
+    loss = distance(predictor(context tokens, positions), target encoder(all tokens)[hidden])
+
+Serves ECG-JEPA (arXiv 2410.13867), Signal-JEPA (2403.11772), Brain-JEPA (2409.19407), I-JEPA
+(2301.08243), V-JEPA (2404.08471) and CNN-JEPA (2408.07514): it is assembled from an encoder, a
+predictor, a sampler and a `Target`, not subclassed.
+
+Shapes: B batch, N tokens, K context tokens, M targets, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from biojepa.engine.diagnostics import lidar, prediction_skill
+from biojepa.engine.losses import LossKind, token_loss
+from biojepa.engine.momentum import Momentum, Schedule, momentum_copy
+from biojepa.engine.objective import Losses, Objective, embedding_health
+from biojepa.engine.randomness import BatchKey
+from biojepa.engine.regularisers import Regulariser
+from biojepa.engine.schedules import Linear
+from biojepa.engine.signals import MaskPlan, Signals
+from biojepa.engine.step import StepInfo
+from biojepa.errors import ConfigError
+from biojepa.layers.gather import gather_tokens
+
+LIDAR_RECORDS, LIDAR_VIEWS = 64, 8  # ours: enough for D <= 128, see generative_theory C
+
+
+class Sampler(Protocol):
+    """Draws which tokens are seen and which are predicted."""
+
+    def __call__(
+        self, n_samples: int, rng: np.random.Generator, *, rows: np.ndarray | None = None
+    ) -> list[MaskPlan]:
+        """Plans for a global batch of `n_samples`; only its `rows` are returned if given."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is predicted, and how the momentum copy behind it moves.
+
+    Parameters
+    ----------
+    of : {"all", "contextual"}
+        Copy the whole encoder, or only its contextual part: local features are then computed
+        once, by the trained network, for both.
+    norm : {"none", "layernorm", "l2"}
+        Normalisation of each target token, without learned weights.
+    layers : int
+        Targets are the mean over the last so many blocks.
+    mode : {"eval", "train"}
+        Mode of the copy (dropout, batch statistics).
+    update : {"after", "before"}
+    per : {"step", "forward", "epoch"}
+    momentum : callable (step, total_steps) -> float
+    """
+
+    of: str = "all"
+    norm: str = "none"
+    layers: int = 1
+    mode: str = "eval"
+    update: str = "after"
+    per: str = "step"
+    momentum: Schedule = field(default_factory=lambda: Linear(0.996, 1.0))
+
+    def __post_init__(self) -> None:
+        choices = {"of": ("all", "contextual"), "norm": ("none", "layernorm", "l2")}
+        for name, allowed in (choices | {"mode": ("eval", "train")}).items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"expected {name} in {allowed}, got {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True)
+class MaskedBatch:
+    """Signals and the mask plans drawn for them."""
+
+    signals: Signals
+    plans: tuple[MaskPlan, ...]
+
+    def __len__(self) -> int:
+        return len(self.signals)
+
+
+@dataclass(frozen=True)
+class MaskedCollator:
+    """Draws mask plans for a batch; runs in loader workers.
+
+    Parameters
+    ----------
+    sampler : Sampler
+    augment : callable (Signals, BatchKey) -> Signals, optional
+        Lead dropout and the like.
+    """
+
+    sampler: Sampler
+    augment: Callable[[Signals, BatchKey], Signals] | None = None
+
+    def __call__(self, samples: Any, key: BatchKey) -> MaskedBatch:
+        """Make a batch of samples: Signals, or an array of shape (B, C, T)."""
+        signals = samples if isinstance(samples, Signals) else Signals(torch.as_tensor(samples))
+        if self.augment is not None:
+            signals = self.augment(signals, key)
+        plans = self.sampler(key.size, key.generator("mask"), rows=key.rows)
+        return MaskedBatch(signals, tuple(plans))
+
+
+@dataclass
+class Prediction:
+    """What `MaskedJEPA.predict` returns.
+
+    Parameters
+    ----------
+    pred, target : list of list of Tensor (B, M, D)
+        Plan by plan, then target set by target set.
+    loss : Tensor, scalar
+        The prediction loss alone.
+    context : list of Tensor (B, K, D)
+        Output of the context encoder, plan by plan.
+    losses : Losses
+        The same loss as the loop sees it.
+    """
+
+    pred: list[list[Tensor]]
+    target: list[list[Tensor]]
+    loss: Tensor
+    context: list[Tensor]
+    losses: Losses
+
+
+class MaskedJEPA(Objective):
+    """Predict the target encoder's output at hidden tokens from the visible ones.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        With `embed(Signals) -> (B, N, D)` and
+        `contextualise(tokens, keep=None, valid=None, last=1, layer=-1) -> (B, K, D)`; optionally
+        `token_valid(Signals) -> (B, N)` and, for `Target(of="contextual")`, a submodule
+        `contextual` with a `contextualise` of its own.
+    predictor : nn.Module
+        `predictor(context, context_index, target_index, kind) -> (B, M, D)`.
+    sampler : Sampler
+    target : Target
+    loss : {"l1", "smooth_l1", "mse", "cosine"}
+    average : {"tokens", "sets"}
+        Every target token counts alike, or every target set.
+    regulariser : Regulariser, optional
+        Keeps the context encoder's output from collapsing; returns its weighted term.
+    downstream : {"target", "context"}
+        Which network `encode` uses.
+    augment : callable, optional
+        Given to the collator.
+    """
+
+    encoder: Any
+    predictor: Any
+    target_encoder: Any
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        predictor: nn.Module,
+        sampler: Sampler,
+        *,
+        target: Target | None = None,
+        loss: LossKind = "l1",
+        average: str = "tokens",
+        regulariser: Regulariser | None = None,
+        downstream: str = "target",
+        augment: Callable[[Signals, BatchKey], Signals] | None = None,
+    ) -> None:
+        super().__init__()
+        if average not in ("tokens", "sets") or downstream not in ("target", "context"):
+            raise ConfigError(
+                "expected average 'tokens' or 'sets' and downstream 'target' or 'context', "
+                f"got {average!r} and {downstream!r}"
+            )
+        self.encoder = encoder
+        self.predictor = predictor
+        self.sampler = sampler
+        self.target = target or Target()
+        self.loss, self.average, self.downstream = loss, average, downstream
+        self.regulariser, self.augment = regulariser, augment
+        self.target_encoder = momentum_copy(self._copied())
+        self.train()
+
+    def _copied(self) -> nn.Module:
+        return self.encoder if self.target.of == "all" else self.encoder.contextual
+
+    def train(self, mode: bool = True) -> MaskedJEPA:
+        """Set the mode; the momentum copy stays in the mode of its `Target`."""
+        super().train(mode)
+        self.target_encoder.train(mode and self.target.mode == "train")
+        return self
+
+    def collator(self) -> MaskedCollator:
+        """Draws the masks."""
+        return MaskedCollator(self.sampler, self.augment)
+
+    def momentum_copies(self) -> dict[str, Momentum]:
+        """The target encoder."""
+        t = self.target
+        copy = Momentum(self._copied(), self.target_encoder, t.momentum, update=t.update, per=t.per)
+        return {"target_encoder": copy}
+
+    def before_forward(self, info: StepInfo) -> None:
+        """Move the target encoder if it moves before the forward pass."""
+        self.momentum_copies()["target_encoder"].before_forward(info)
+
+    def after_step(self, info: StepInfo) -> None:
+        """Move the target encoder if it moves after the step."""
+        self.momentum_copies()["target_encoder"].after_step(info)
+
+    def encode(self, x: Signals, *, layer: int = -1) -> Tensor:
+        """Tokens (B, N, D) of the downstream network for whole, unmasked signals."""
+        network = self.target_encoder if self.downstream == "target" else self.encoder
+        embedder = network if hasattr(network, "embed") else self.encoder
+        return network.contextualise(embedder.embed(x), valid=self._valid(x), layer=layer)
+
+    def predict(self, x: Signals, plans: MaskPlan | Sequence[MaskPlan]) -> Prediction:
+        """Predictions, targets and loss under given plans; no draw is made.
+
+        Parameters
+        ----------
+        x : Signals
+        plans : MaskPlan or sequence of MaskPlan
+
+        Returns
+        -------
+        Prediction
+        """
+        plans = [plans] if isinstance(plans, MaskPlan) else list(plans)
+        valid = self._valid(x)
+        tokens = self.encoder.embed(x)
+        whole = self._target_tokens(x, tokens, valid)
+        preds: list[list[Tensor]] = []
+        targets: list[list[Tensor]] = []
+        contexts, sums, counts = [], [], []
+        for plan in plans:
+            seen = _both(plan.context_valid, valid, plan.context)
+            context = self.encoder.contextualise(tokens, keep=plan.context, valid=seen)
+            contexts.append(context)
+            preds.append([])
+            targets.append([])
+            for i, index in enumerate(plan.targets):
+                ask = _both(plan.valid_targets(i), valid, index)
+                masks = (
+                    {}
+                    if seen is None and ask is None
+                    else {"context_valid": seen, "target_valid": ask}
+                )
+                pred = self.predictor(context, plan.context, index, plan.kind, **masks)
+                hidden = gather_tokens(whole, index)
+                total, count = token_loss(pred, hidden, kind=self.loss, valid=ask)
+                if self.average == "sets":
+                    total, count = total * len(x) / count, count.new_tensor(len(x))
+                preds[-1].append(pred)
+                targets[-1].append(hidden)
+                sums.append(total)
+                counts.append(count)
+        parts = {"prediction": (sum(sums[1:], sums[0]), sum(counts[1:], counts[0]))}
+        losses = Losses(parts)
+        return Prediction(preds, targets, losses.total(), contexts, losses)
+
+    def forward(self, batch: MaskedBatch, rng: torch.Generator) -> Losses:
+        """Prediction loss of the batch's plans, and the regulariser's."""
+        prediction = self.predict(batch.signals, batch.plans)
+        losses = prediction.losses
+        if self.regulariser is None:
+            return losses
+        valid = self._valid(batch.signals)
+        terms = [
+            self.regulariser(context, rng, _both(plan.context_valid, valid, plan.context))
+            for context, plan in zip(prediction.context, batch.plans, strict=True)
+        ]
+        parts = losses.parts | {"regulariser": (torch.stack(terms).mean(), 1.0)}
+        return Losses(parts)
+
+    def counts(self, batch: MaskedBatch) -> dict[str, float]:
+        """Target tokens (or sets times samples) of this batch, and one for the regulariser."""
+        valid = self._valid(batch.signals)
+        count = 0.0
+        for plan in batch.plans:
+            for i, index in enumerate(plan.targets):
+                ask = _both(plan.valid_targets(i), valid, index)
+                tokens = index.numel() if ask is None else int(ask.sum())
+                count += len(batch) if self.average == "sets" else tokens
+        counts = {"prediction": count}
+        if self.regulariser is not None:
+            counts["regulariser"] = 1.0
+        return counts
+
+    def diagnose(self, batch: MaskedBatch, rng: torch.Generator) -> dict[str, float]:
+        """Embedding health, LiDAR over masks, and skill over a position-only baseline."""
+        x = batch.signals
+        values = embedding_health(self.encode(x).float().mean(dim=1))
+        prediction = self.predict(x, batch.plans)
+        skills = [
+            prediction_skill(pred.float(), target.float(), index)
+            for plan, preds, targets in zip(
+                batch.plans, prediction.pred, prediction.target, strict=True
+            )
+            for pred, target, index in zip(preds, targets, plan.targets, strict=True)
+        ]
+        values["skill"] = float(torch.as_tensor(skills).mean())
+        if len(x) >= 16:
+            values["lidar"] = float(lidar(self._views(x, rng)))
+        return values
+
+    def _views(self, x: Signals, rng: torch.Generator) -> Tensor:
+        """Pooled context embeddings of some records under several masks, (n, views, D)."""
+        x = x.rows(slice(0, LIDAR_RECORDS))
+        draws = np.random.default_rng(rng.initial_seed())
+        valid, tokens = self._valid(x), self.encoder.embed(x)
+        views = []
+        for _ in range(LIDAR_VIEWS):
+            plan = self.sampler(len(x), draws)[0].to(tokens.device)
+            seen = _both(plan.context_valid, valid, plan.context)
+            out = self.encoder.contextualise(tokens, keep=plan.context, valid=seen)
+            views.append(out.float().mean(dim=1))
+        return torch.stack(views, dim=1)
+
+    def _valid(self, x: Signals) -> Tensor | None:
+        return self.encoder.token_valid(x) if hasattr(self.encoder, "token_valid") else None
+
+    @torch.no_grad()
+    def _target_tokens(self, x: Signals, tokens: Tensor, valid: Tensor | None) -> Tensor:
+        """Normalised output of the target encoder at every token, (B, N, D)."""
+        if self.target.of == "all":
+            tokens = self.target_encoder.embed(x)
+        whole = self.target_encoder.contextualise(
+            tokens.detach(), valid=valid, last=self.target.layers
+        )
+        if self.target.norm == "layernorm":
+            return F.layer_norm(whole.float(), whole.shape[-1:])
+        if self.target.norm == "l2":
+            return F.normalize(whole.float(), dim=-1)
+        return whole
+
+
+def _both(own: Tensor | None, valid: Tensor | None, index: Tensor) -> Tensor | None:
+    """Validity (B, K) of a plan's positions: not padding, and a token with something in it."""
+    if valid is None:
+        return own
+    there = valid.gather(1, index)
+    return there if own is None else own & there

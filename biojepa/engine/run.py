@@ -1,0 +1,136 @@
+"""The run directory: one process at a time, settings written once, metrics that survive kills.
+
+run/  config.yaml  metrics.csv  model_card.json  checkpoints/  lock
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import os
+import socket
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from biojepa.engine.files import write_text
+from biojepa.errors import ConfigError, RunError
+
+
+class RunLock:
+    """Hold a run directory for this process; the lock of a dead process is free.
+
+    A POSIX record lock: the system releases it with the process, and children do not inherit it.
+
+    Parameters
+    ----------
+    run : Path
+        Made if absent.
+
+    Raises
+    ------
+    RunError
+        If another live process holds it, or the directory cannot be written.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> RunLock:
+        path = self.run / "lock"
+        try:
+            self.run.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+")
+        except OSError as error:
+            raise RunError(f"cannot use {self.run} as a run directory: {error}") from error
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.seek(0)
+            holder = self._file.read(200).strip() or "another process"
+            self._file.close()
+            raise RunError(
+                f"{self.run} is in use by {holder}: wait for it, stop it, or give another directory"
+            ) from error
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        self._file.flush()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def write_settings(run: Path, settings: dict[str, Any]) -> None:
+    """Write `config.yaml`: everything that makes the run what it is."""
+    write_text(run / "config.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+
+
+def read_settings(run: Path) -> dict[str, Any]:
+    """Read `config.yaml`.
+
+    Raises
+    ------
+    RunError
+        If there is none.
+    ConfigError
+        If it is not a YAML mapping.
+    """
+    path = run / "config.yaml"
+    if not path.is_file():
+        raise RunError(f"{run} is not a run directory: it has no config.yaml")
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not readable YAML: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} is not a mapping of settings")
+    return value
+
+
+def write_card(run: Path, card: dict[str, Any]) -> None:
+    """Write `model_card.json`: data, recipe and versions behind the weights."""
+    write_text(run / "model_card.json", json.dumps(card, indent=1))
+
+
+class MetricsLog:
+    """`metrics.csv`, a row per logged step; new columns may appear on the way.
+
+    Parameters
+    ----------
+    path : Path
+    resume_step : int
+        Rows of later steps are cut: a run that goes on writes them again.
+    """
+
+    def __init__(self, path: Path, *, resume_step: int = 0) -> None:
+        self.path = path
+        self.columns: list[str] = []
+        rows: list[dict[str, str]] = []
+        if resume_step and path.is_file():
+            with path.open(newline="", encoding="utf-8") as handle:
+                reader = csv.DictReader(handle)
+                self.columns = list(reader.fieldnames or [])
+                rows = [r for r in reader if r["step"].isdigit() and int(r["step"]) <= resume_step]
+        self._rewrite(rows)
+
+    def write(self, row: dict[str, float]) -> None:
+        """Append a row; it is on its way to the disk when this returns."""
+        new = [name for name in row if name not in self.columns]
+        if new:
+            with self.path.open(newline="", encoding="utf-8") as handle:
+                rows = list(csv.DictReader(handle))
+            self.columns += new
+            self._rewrite(rows)
+        with self.path.open("a", newline="", encoding="utf-8") as handle:
+            csv.DictWriter(handle, self.columns, lineterminator="\n").writerow(row)
+
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+        lines = [",".join(self.columns)] if self.columns else []
+        lines += [",".join(row.get(c) or "" for c in self.columns) for row in rows]
+        write_text(self.path, "".join(line + "\n" for line in lines))

@@ -1,0 +1,355 @@
+"""The one training loop of the package, on Lightning Fabric.
+
+A run is a pure function of (data, config, seed): the same with any number of loader workers, equal
+to rounding with any number of processes, and bit-exact when resumed. See `objective` for the order
+of one step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from biojepa.engine.checkpoint import latest_checkpoint, load_checkpoint, rotate, save_checkpoint
+from biojepa.engine.config import TrainConfig, changed_settings
+from biojepa.engine.devices import make_fabric
+from biojepa.engine.distributed import barrier
+from biojepa.engine.forward import ForwardPass, Micro
+from biojepa.engine.loader import DataSource, StepLoader
+from biojepa.engine.monitor import BestScore, CollapseAlarm, FiniteGuard, stop_on_signals
+from biojepa.engine.objective import Objective
+from biojepa.engine.optimiser import clip_groups, gradients, make_optimizer, set_rates
+from biojepa.engine.plan import ShuffledPlan, StepPlan
+from biojepa.engine.progress import ProgressLine
+from biojepa.engine.randomness import (
+    keyed_torch_rng,
+    seed_global_torch,
+    torch_generator,
+    torch_seed,
+)
+from biojepa.engine.run import MetricsLog, RunLock, read_settings, write_settings
+from biojepa.engine.signals import move
+from biojepa.engine.step import StepInfo
+from biojepa.engine.totals import global_counts, global_parts
+from biojepa.errors import RunError
+
+Evaluate = Callable[[Objective, int], dict[str, float]]
+
+
+@dataclass
+class TrainResult:
+    """How a run ended.
+
+    Parameters
+    ----------
+    step : int
+        Steps done.
+    stopped_by : int or None
+        Number of the signal that stopped it early.
+    exhausted : bool
+        Whether patience stopped it.
+    skipped : int
+        Non-finite steps.
+    collapsed : bool
+        Whether the collapse alarm was on at the end.
+    best : BestScore
+    rows : list of dict
+        The logged metrics of this call.
+    seconds : float
+    """
+
+    step: int = 0
+    stopped_by: int | None = None
+    exhausted: bool = False
+    skipped: int = 0
+    collapsed: bool = False
+    best: BestScore = field(default_factory=BestScore)
+    rows: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def train(
+    objective: Objective,
+    data: DataSource,
+    config: TrainConfig,
+    out: Path | str | None = None,
+    *,
+    plan: StepPlan | None = None,
+    evaluate: Evaluate | None = None,
+    every: int = 100,
+    monitor: str | None = None,
+    mode: str = "max",
+    patience: int | None = None,
+    settings: dict[str, Any] | None = None,
+    resume: bool = False,
+    override: bool = False,
+    progress: bool | None = None,
+) -> TrainResult:
+    """Train an objective in place.
+
+    Parameters
+    ----------
+    objective : Objective
+    data : DataSource
+        Numbered records with `fetch(indices, key)`.
+    config : TrainConfig
+    out : path, optional
+        Run directory for settings, metrics and checkpoints; without it nothing is written.
+    plan : StepPlan, optional
+        Which records a step sees; shuffled epochs by default.
+    evaluate : callable (objective, step) -> dict of float, optional
+        Called every `every` steps and at the end; its values are logged.
+    monitor : str, optional
+        The evaluated value by which the best checkpoint is kept; None keeps the last only.
+    mode : {"max", "min"}
+    patience : int, optional
+        Evaluations without improvement before stopping.
+    settings : dict, optional
+        What else makes the run what it is (model, data fingerprint); stored and compared.
+    resume : bool
+        Go on from the latest valid checkpoint in `out`, if there is one.
+    override : bool
+        Resume in spite of changed settings.
+    progress : bool, optional
+        Show the progress line; by default if standard error is a terminal.
+
+    Returns
+    -------
+    TrainResult
+
+    Raises
+    ------
+    RunError
+        If the directory is in use, holds another run, or is not writable.
+    CheckpointError
+        If no checkpoint can be read.
+    TrainingError
+        If steps stay non-finite, a loader worker dies, or the alarm is set to stop.
+    DeviceError, ConfigError
+        If device or settings are impossible.
+    """
+    fabric = make_fabric(config)
+    fabric.launch()
+    run = None if out is None else Path(out)
+    lead = fabric.global_rank == 0
+    with (
+        RunLock(run) if run is not None and lead else nullcontext(),
+        keyed_torch_rng(config.seed, "train"),
+        stop_on_signals(run is not None) as request,
+    ):
+        if config.compile:
+            for part in objective.modules():
+                if getattr(part, "compile_unit", False):
+                    part.compile()
+        network = ForwardPass(objective)
+        module = fabric.setup_module(network)
+        # sharding replaces the parameters, so the optimiser comes after the model
+        optimizer: Any = fabric.setup_optimizers(make_optimizer(objective, config))
+        plan = plan or ShuffledPlan(len(data), config.batch_size, config.seed)
+        loader = StepLoader(
+            data,
+            objective.collator(),
+            plan,
+            seed=config.seed,
+            accumulate=config.accumulate,
+            rank=fabric.global_rank,
+            world_size=fabric.world_size,
+            workers=config.workers,
+        )
+        guard = FiniteGuard(config.max_skipped)
+        alarm = CollapseAlarm(config.collapse_patience, config.stop_on_collapse)
+        best = BestScore(mode, patience)
+        start = 0
+        if run is not None:
+            latest = _open_run(run, config, settings, resume=resume, override=override, lead=lead)
+            if latest is not None:
+                state = load_checkpoint(latest, objective, optimizer.optimizer)
+                start = state["step"]
+                guard.skipped, guard.in_a_row = state["skipped"], state["skipped_in_a_row"]
+                alarm.bad = state["alarm"]
+                best = BestScore(**state["best"])
+                best.mode, best.patience = mode, patience
+        log = MetricsLog(run / "metrics.csv", resume_step=start) if run and lead else None
+        line = ProgressLine(config.steps, start, lead and progress is not False, force=progress)
+        events = _tensorboard(run) if config.tensorboard and run and lead else None
+        result = TrainResult(step=start, best=best, skipped=guard.skipped)
+        watched = _watched_batch(data, objective, config) if config.diagnose_every else None
+        seen, tick, began = 0, time.perf_counter(), time.perf_counter()
+
+        def save(step: int) -> None:
+            if run is None:
+                return
+            state = {
+                "step": step,
+                "config": asdict(config),
+                "skipped": guard.skipped,
+                "skipped_in_a_row": guard.in_a_row,
+                "alarm": alarm.bad,
+                "best": best.state(),
+                "world_size": fabric.world_size,
+            }
+            save_checkpoint(run, objective, optimizer.optimizer, state)
+            if lead:
+                rotate(
+                    run,
+                    keep_last=config.keep_last,
+                    best=best.step if best.value is not None else None,
+                )
+
+        objective.train()
+        for step, batches in enumerate(loader.iterate(start, config.steps), start):
+            info = StepInfo(step, config.steps, plan.steps_per_epoch, accumulate=config.accumulate)
+            lr, decay = set_rates(optimizer, config, step)
+            objective.before_step(info)
+            counts = global_counts(objective, batches, fabric.device)
+            sums: dict[str, torch.Tensor] = {}
+            loss = torch.zeros((), device=fabric.device)
+            for micro, batch in enumerate(batches):
+                batch = move(batch, fabric.device)
+                info = StepInfo(step, config.steps, plan.steps_per_epoch, micro, config.accumulate)
+                objective.before_forward(info)
+                seed_global_torch(torch_seed(config.seed, "drop", step, micro, fabric.global_rank))
+                rng = torch_generator(config.seed, "forward", step, micro, device=fabric.device)
+                last = micro == config.accumulate - 1
+                with fabric.no_backward_sync(module, enabled=not last):
+                    total, parts = module(Micro(batch, rng, counts, config.accumulate))
+                    fabric.backward(total)
+                loss = loss + total.detach() / fabric.world_size
+                for name, part in parts.items():
+                    sums[name] = sums[name] + part.detach() if name in sums else part.detach()
+                seen += len(batch)
+            groups = clip_groups(optimizer, step)
+            taken = guard.accept(loss, gradients(groups), step)
+            norm = 0.0
+            if taken:
+                norm = _clip(groups, config.clip)
+                optimizer.step()
+                objective.after_step(info)
+            optimizer.zero_grad(set_to_none=True)
+
+            done = step + 1
+            row: dict[str, float] = {}
+            if watched is not None and (done % config.diagnose_every == 0 or done == config.steps):
+                rng = torch_generator(config.seed, "diagnose", done)
+                with network.whole(), torch.no_grad():
+                    row |= objective.diagnose(move(watched, fabric.device), rng)
+                result.collapsed = alarm.check(row, done)
+                row["alarm"] = float(result.collapsed)
+            if evaluate is not None and (done % every == 0 or done == config.steps):
+                with network.whole():
+                    scores = evaluate(objective, done)
+                row |= scores
+                if monitor is not None and best.update(scores[monitor], done):
+                    save(done)
+            stop = request.agreed() or best.exhausted or done == config.steps
+            if row or stop or done % config.log_every == 0:
+                now = time.perf_counter()
+                speed, seen, tick = seen * fabric.world_size / (now - tick), 0, now
+                values = global_parts({"total": loss, **sums})
+                row = {
+                    "step": done,
+                    "loss": values.pop("total"),
+                    **{f"loss_{name}": value for name, value in values.items()},
+                    "lr": lr,
+                    "weight_decay": decay,
+                    **{
+                        f"momentum_{name}": copy.momentum(info)
+                        for name, copy in objective.momentum_copies().items()
+                    },
+                    "grad_norm": norm,
+                    "skipped": guard.skipped,
+                    **row,
+                    "samples_per_s": round(speed, 2),
+                    "seconds": round(now - began, 3),
+                }
+                result.rows.append(row)
+                if log is not None:
+                    log.write(row)
+                if events is not None:
+                    for name, value in row.items():
+                        events.add_scalar(name, value, done)
+                line.show(done, row)
+            result.step = done
+            if stop or done % config.checkpoint_every == 0:
+                save(done)
+            if stop:
+                break
+        line.close()
+        if events is not None:
+            events.close()
+        result.stopped_by = request.signal
+        result.exhausted = best.exhausted
+        result.skipped = guard.skipped
+        result.seconds = time.perf_counter() - began
+        barrier()
+    return result
+
+
+def _open_run(
+    run: Path,
+    config: TrainConfig,
+    settings: dict[str, Any] | None,
+    *,
+    resume: bool,
+    override: bool,
+    lead: bool,
+) -> Path | None:
+    """Compare or write the run's settings; return the checkpoint to go on from, if any."""
+    latest = latest_checkpoint(run)
+    if latest is not None and not resume:
+        raise RunError(
+            f"{run} already holds a run: resume it (`biojepa resume {run}`), or give another "
+            "directory"
+        )
+    if latest is not None and not override:
+        before = read_settings(run)
+        changes = changed_settings(before.get("train", {}), config)
+        stored = {k: v for k, v in before.items() if k != "train"}
+        for key in sorted(stored.keys() | (settings or {}).keys()):
+            old, new = stored.get(key), (settings or {}).get(key)
+            if old != new:
+                changes.append(f"{key}: {_short(old)} -> {_short(new)}")
+        if changes:
+            raise RunError(
+                f"{run} was started with other settings ({'; '.join(changes)}): take them back, "
+                "or pass --override (override=True) to go on with the new ones"
+            )
+    barrier()
+    if lead and (latest is None or override):
+        write_settings(run, {"train": asdict(config), **(settings or {})})
+    return latest
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 60 else text[:57] + "..."
+
+
+def _watched_batch(data: DataSource, objective: Objective, config: TrainConfig) -> Any:
+    """The batch that diagnostics are computed on: the same records and masks over the run."""
+    plan = ShuffledPlan(len(data), config.diagnose_records, config.seed)
+    loader = StepLoader(data, objective.collator(), plan, seed=config.seed ^ 0x5EED)
+    return loader.batch(0)
+
+
+def _clip(groups: dict[str, list[torch.nn.Parameter]], limit: float) -> float:
+    """Clip each group to `limit` (0: only measure); the norm over all groups."""
+    norms = []
+    for parameters in groups.values():
+        norm = torch.nn.utils.get_total_norm(gradients({"": parameters}))
+        if limit:
+            torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+        norms.append(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+    return float(torch.stack(norms).norm()) if norms else 0.0
+
+
+def _tensorboard(run: Path) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(run / "tensorboard"))
