@@ -1,0 +1,69 @@
+import dataclasses
+
+import pytest
+
+from biojepa.data.cards import list_cards, load_card
+from biojepa.errors import ConfigError
+from tests.conftest import ROOT
+
+PTB_XL = ROOT / "datasets" / "ptb-xl.yaml"
+
+
+@pytest.mark.parametrize("name", list_cards())
+def test_every_card_loads_and_explains_what_it_does_not_know(name):
+    card = load_card(name)
+    assert card.name == name
+    for field in dataclasses.fields(card):
+        if getattr(card, field.name) is None:
+            assert card.reasons[field.name]
+
+
+def test_ptb_xl_holds_the_facts_that_the_readers_need():
+    card = load_card("ptb-xl")
+    assert card.leads[3:6] == ("AVR", "AVL", "AVF")
+    assert card.rates_hz == (500.0, 100.0)
+    assert card.n_records == 21_799
+    assert card.normalisation.std[7] == 0.338
+    assert len(card.normalisation.mean) == 12
+    assert set(card.splits) == {"by", "train", "validation", "test"}
+    assert card.files["ptbxl_database.csv"] is None
+    assert "files" in card.reasons
+
+
+def test_a_card_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load_card("ptb-xl").n_records = 1
+
+
+@pytest.mark.parametrize("name", ["ptbxl", "../pyproject", "", "PTB-XL"])
+def test_an_unknown_card_is_an_error_with_the_nearest_name(name):
+    with pytest.raises(ConfigError, match="ptb-xl"):
+        load_card(name)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ("licence:", "license:", "did you mean 'licence'"),
+        ("n_records: 21799", "n_records: null", "n_records_reason"),
+        ("n_records: 21799", "n_records: many", "whole number"),
+        ("n_records: 21799", "n_records: true", "whole number"),
+        ("access: open", "access: secret", "credentialed"),
+        ("files_reason: >-\n", "quirks_reason: >-\n", "files_reason"),
+        ("records100: null", "records100: abc", "SHA-256"),
+        ("unit: mV\nn_records", "unit: 3\nn_records", "expected text"),
+        ("unit: mV\nn_records", "n_records", "missing unit"),
+        ("rates_hz: [500, 100]", "rates_hz: fast", "list of numbers"),
+        ("mean: [-0.002, ", "mean: [", "one per lead"),
+        ("  of: folds 1-8, raw signals\n", "", "normalisation"),
+        ("name: ptb-xl", "name: other", "that of the file"),
+        ("n_subjects:", "n_records:", "twice"),
+    ],
+)
+def test_a_faulty_card_is_an_error_that_says_where(tmp_path, old, new, part):
+    text = PTB_XL.read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "ptb-xl.yaml"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigError, match=part):
+        load_card(path)
