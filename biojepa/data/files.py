@@ -1,0 +1,327 @@
+"""From folders, patterns and lists to recordings: find the files, read them, count what failed."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from biojepa.data._paths import file_size, read_bytes, record_path, shown
+from biojepa.data.arrays import iter_npy, iter_npz
+from biojepa.data.leads import canonical_leads
+from biojepa.data.recording import Recording
+from biojepa.data.skips import SkipReport
+from biojepa.data.tables import read_csv
+from biojepa.data.wfdb_header import SUFFIXES as WFDB_SUFFIXES
+from biojepa.data.wfdb_header import header_path
+from biojepa.data.wfdb_reader import read_wfdb
+from biojepa.errors import BiojepaError, ConfigError, DataError, FormatError, LeadError
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+SUPPORTED = (".hea", *TABLE_SUFFIXES, ".npy", ".npz")
+# `.txt` in a folder is a licence or a note more often than a recording
+_FOUND_IN_FOLDERS = (".csv", ".tsv", ".npy", ".npz")
+MAX_LIST_BYTES = 256 << 20
+MIN_FILES_TO_JUDGE = 20
+
+
+def find_records(paths: Sequence[str | Path], *, recursive: bool = True) -> list[Path]:
+    """Find the files of recordings.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Files, WFDB records without suffix, folders, patterns (`data/*.hea`) and RECORDS lists.
+        In a folder that holds WFDB headers only these are taken, since its tables hold labels.
+    recursive : bool
+        Look into folders of folders. Links to folders are not followed.
+
+    Returns
+    -------
+    list of Path
+        Headers (`.hea`), tables and arrays, sorted within each given path, none twice.
+
+    Raises
+    ------
+    FormatError
+        If a path does not exist, or a RECORDS list leads out of its folder.
+    DataError
+        If nothing was found.
+    """
+    if isinstance(paths, str | os.PathLike):
+        paths = [paths]
+    found: dict[Path, None] = {}
+    for given in paths:
+        for path in _expand(given, recursive):
+            found.setdefault(path)
+    if not found:
+        raise DataError(
+            f"no recordings in {', '.join(shown(p) for p in paths) or 'an empty list'}: expected "
+            f"files, folders or patterns of {', '.join(SUPPORTED)}"
+        )
+    return list(found)
+
+
+def read_ecg(
+    path: str | Path,
+    *,
+    leads: Sequence[str] | None = None,
+    rate_hz: float | None = None,
+    unit: str | None = None,
+    verify: bool | Literal["warn"] = True,
+    root: str | Path | None = None,
+    follow_symlinks: bool = False,
+    scale_check: bool = True,
+) -> list[Recording]:
+    """Read a file of any supported kind; by suffix, or as a WFDB record if it has none.
+
+    Parameters
+    ----------
+    path : path
+        Relative to `root` if that is given.
+    leads : sequence of str, optional
+        Names of the channels in the order of the file, in place of the file's own.
+    rate_hz : float, optional
+        Samples per second, for files that do not say; must agree with those that do.
+    unit : str, optional
+        Unit of the numbers, in place of the file's own.
+    verify : bool or "warn"
+        Compare checksums, where the format has them.
+    root : path, optional
+        Folder that the file may not leave.
+    follow_symlinks : bool
+        See `read_wfdb`.
+    scale_check : bool
+        Refuse implausible millivolt.
+
+    Returns
+    -------
+    list of Recording
+        One, or one per record of an array.
+
+    Raises
+    ------
+    FormatError
+        If the kind of file is not supported or the file is damaged.
+    DataError
+        If rate, leads or unit are missing, contradictory or implausible.
+    """
+    return list(
+        _iter_ecg(
+            path,
+            leads=leads,
+            rate_hz=rate_hz,
+            unit=unit,
+            verify=verify,
+            root=root,
+            follow_symlinks=follow_symlinks,
+            scale_check=scale_check,
+        )
+    )
+
+
+def read_record(
+    path: str | Path,
+    *,
+    leads: Sequence[str] | None = None,
+    rate_hz: float | None = None,
+    unit: str | None = None,
+    verify: bool | Literal["warn"] = True,
+    root: str | Path | None = None,
+) -> Recording:
+    """Read a file that holds one recording; parameters and errors are those of `read_ecg`.
+
+    Raises
+    ------
+    DataError
+        If the file holds several.
+    """
+    found = read_ecg(path, leads=leads, rate_hz=rate_hz, unit=unit, verify=verify, root=root)
+    if len(found) != 1:
+        raise DataError(
+            f"{shown(path)}: expected one recording in the file, got {len(found)}; use read_ecg or "
+            "read_many, which give all of them"
+        )
+    return found[0]
+
+
+def read_many(
+    paths: Iterable[str | Path],
+    *,
+    on_error: Literal["raise", "skip"] = "raise",
+    max_bad_fraction: float = 0.05,
+    report: SkipReport | None = None,
+    leads: Sequence[str] | None = None,
+    rate_hz: float | None = None,
+    unit: str | None = None,
+    verify: bool | Literal["warn"] = True,
+    root: str | Path | None = None,
+    follow_symlinks: bool = False,
+) -> Iterator[Recording]:
+    """Read files one after the other, as `find_records` returns them.
+
+    Parameters
+    ----------
+    paths : iterable of path
+    on_error : {"raise", "skip"}
+        Stop at the first bad file, or note it in `report` and go on.
+    max_bad_fraction : float
+        Under "skip": more bad files than this are an error at the end (from 20 files on; no good
+        file at all is always one).
+    report : SkipReport, optional
+        Filled while reading; begin with `SkipReport(0)`, the files are counted here.
+    leads, rate_hz, unit, verify, root, follow_symlinks
+        See `read_ecg`.
+
+    Yields
+    ------
+    Recording
+
+    Raises
+    ------
+    BiojepaError
+        As `read_ecg`, under "raise".
+    DataError
+        At the end, if too many files were bad.
+    """
+    if on_error not in ("raise", "skip"):
+        raise ConfigError(f"on_error: expected 'raise' or 'skip', got {on_error!r}")
+    if not 0 <= max_bad_fraction <= 1:
+        raise ConfigError(f"max_bad_fraction: expected 0 to 1, got {max_bad_fraction!r}")
+    report = SkipReport(0) if report is None else report
+    for path in paths:
+        report.n_files += 1
+        try:
+            yield from _iter_ecg(
+                path,
+                leads=leads,
+                rate_hz=rate_hz,
+                unit=unit,
+                verify=verify,
+                root=root,
+                follow_symlinks=follow_symlinks,
+                scale_check=True,
+            )
+        except BiojepaError as error:
+            if on_error == "raise":
+                raise
+            report.add(shown(path), error)
+    if report.n_files >= MIN_FILES_TO_JUDGE or len(report) == report.n_files > 0:
+        report.check(max_bad_fraction if len(report) < report.n_files else 0.0)
+
+
+def _iter_ecg(
+    path: str | Path,
+    *,
+    leads: Sequence[str] | None,
+    rate_hz: float | None,
+    unit: str | None,
+    verify: bool | Literal["warn"],
+    root: str | Path | None,
+    follow_symlinks: bool,
+    scale_check: bool,
+) -> Iterator[Recording]:
+    checked = record_path(path, root=root, follow_symlinks=follow_symlinks)
+    suffix = checked.suffix.lower()
+    if suffix in TABLE_SUFFIXES:
+        yield read_csv(checked, leads=leads, rate_hz=rate_hz, unit=unit, scale_check=scale_check)
+    elif suffix == ".npy":
+        yield from iter_npy(
+            checked, leads=leads, rate_hz=rate_hz, unit=unit, scale_check=scale_check
+        )
+    elif suffix == ".npz":
+        yield from iter_npz(
+            checked, leads=leads, rate_hz=rate_hz, unit=unit, scale_check=scale_check
+        )
+    elif suffix in WFDB_SUFFIXES or os.path.isfile(header_path(checked)):
+        recording = read_wfdb(
+            path,
+            verify=verify,
+            unit=unit,
+            digest=True,
+            follow_symlinks=follow_symlinks,
+            root=root,
+            scale_check=scale_check,
+        )
+        yield _renamed(recording, leads, rate_hz)
+    else:
+        raise FormatError(
+            f"{shown(path)}: expected one of {', '.join(SUPPORTED)} (or a WFDB record name), got "
+            f"{suffix or 'no suffix and no header beside it'}; convert the file to one of these"
+        )
+
+
+def _renamed(recording: Recording, leads: Sequence[str] | None, rate_hz: float | None) -> Recording:
+    """Apply what the caller says of a file that says it itself."""
+    where = shown(recording.source)
+    if rate_hz is not None and abs(rate_hz - recording.rate_hz) > 1e-3 * recording.rate_hz:
+        raise DataError(
+            f"{where}: the header says {recording.rate_hz:g} Hz, rate_hz={rate_hz:g} was given; "
+            "leave rate_hz out"
+        )
+    if leads is None:
+        return recording
+    if len(leads) != len(recording.channels):
+        raise LeadError(
+            f"{where}: expected {len(recording.channels)} lead names, got {len(leads)}; the file "
+            f"has {', '.join(recording.channels)}"
+        )
+    return replace(recording, channels=canonical_leads(leads, where=where))
+
+
+def _expand(given: str | Path, recursive: bool) -> Iterator[Path]:
+    path = record_path(given)
+    if os.path.isdir(path):
+        yield from _folder(path, recursive)
+    elif glob.has_magic(os.fspath(path)) and not os.path.exists(path):
+        matches = (Path(p) for p in sorted(glob.glob(os.fspath(path), recursive=recursive)))
+        for match in matches:
+            if match.suffix.lower() in SUPPORTED and match.is_file():
+                yield match
+            elif match.is_dir():
+                yield from _folder(match, recursive)
+            elif match.suffix.lower() in WFDB_SUFFIXES and os.path.isfile(header_path(match)):
+                yield header_path(match)
+    elif path.name.startswith("RECORDS") and not path.suffix:
+        yield from _records_list(path, recursive)
+    elif path.suffix.lower() in WFDB_SUFFIXES or not os.path.exists(path):
+        header = header_path(path)
+        file_size(
+            header if os.path.exists(header) or path.suffix.lower() in WFDB_SUFFIXES else path
+        )
+        yield header
+    else:
+        yield path
+
+
+def _folder(folder: Path, recursive: bool) -> list[Path]:
+    headers, others = [], []
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            suffix = os.path.splitext(name)[1].lower()
+            if suffix == ".hea":
+                headers.append(Path(parent, name))
+            elif suffix in _FOUND_IN_FOLDERS:
+                others.append(Path(parent, name))
+        if not recursive:
+            break
+    return headers or others
+
+
+def _records_list(path: Path, recursive: bool) -> Iterator[Path]:
+    size = file_size(path)
+    if size > MAX_LIST_BYTES:
+        raise FormatError(f"{shown(path)}: {size} bytes are too many for a list of records")
+    text = read_bytes(path, size).decode("utf-8-sig", "surrogateescape")
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        entry = record_path(line.strip(), root=path.parent)
+        if line.strip().endswith("/"):  # a list of folders, as in the large PhysioNet databases
+            yield from _folder(entry, recursive)
+        else:
+            yield header_path(entry)
