@@ -104,7 +104,7 @@ def simulate_ecg(
     classes: Sequence[str] = SUPERCLASSES,
     prevalence: Mapping[str, float] | None = None,
     n_patients: int | None = None,
-    noise_mv: float = 0.02,
+    noise_mv: float = 0.015,
     random_state: int = 0,
 ) -> ECGCohort:
     """Simulate a labelled cohort. For demonstration and tests; carries no clinical meaning.
@@ -181,7 +181,7 @@ def simulate_record(
     duration_s: float = 10.0,
     prevalence: Mapping[str, float] | None = None,
     n_patients: int | None = None,
-    noise_mv: float = 0.02,
+    noise_mv: float = 0.015,
 ) -> SimulatedRecord:
     """Simulate record `index` of the cohort `seed`, the same as in `simulate_ecg`.
 

@@ -156,7 +156,7 @@ def paced_waves() -> Waves:
         del waves[name]
     waves["R"] = waves["R"]._replace(vector=np.array([0.60, -0.75, -0.45]))
     waves["T2"] = waves["T2"]._replace(vector=np.array([-0.12, 0.28, 0.20]))
-    waves["spike"] = _wave(-0.085, 0.0012, 0.9, 1.4, 0.3)
+    waves["spike"] = _wave(-0.085, 0.0012, 0.5, 0.8, 0.2)
     return waves
 
 
