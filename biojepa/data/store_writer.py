@@ -64,6 +64,8 @@ class StoreWriter:
     done_sources : set of str
         Sources of the records in finished shards: what a caller that continues leaves out.
         Records without a source are named by their `record_id`.
+    unsure_sources : set of str
+        Those of them of which records may be missing: of several records, or the last one.
 
     Raises
     ------
@@ -107,7 +109,9 @@ class StoreWriter:
             except BaseException:
                 self.close()
                 raise
-        self.done_sources = self._done_sources()
+        self.done_sources: set[str] = set()
+        self.unsure_sources: set[str] = set()
+        self._find_done()
 
     def __len__(self) -> int:
         """Records so far, those of the shard in progress included."""
@@ -160,6 +164,17 @@ class StoreWriter:
             self._n_pending += 1
             if self._n_pending >= self._shard_records:
                 self._write_shard()
+
+    def done_record_ids(self, source: str) -> set[str]:
+        """Names of the records of one source in the shards that were finished before."""
+        return {
+            record_id
+            for shard in self._finished_shards()
+            for found, record_id in zip(
+                shard.texts("source"), shard.texts("record_id"), strict=True
+            )
+            if (found or record_id) == source
+        }
 
     def finish(self) -> None:
         """Write the records that are left as a last, shorter shard, and close."""
@@ -217,13 +232,20 @@ class StoreWriter:
                 (self.path / name).unlink()
         return manifest
 
-    def _done_sources(self) -> set[str]:
-        done: set[str] = set()
-        for entry in self._manifest.shards:
-            shard = Shard(self.path / entry.file, entry, len(self.channels), verify=False)
+    def _find_done(self) -> None:
+        last = ""
+        for shard in self._finished_shards():
             pairs = zip(shard.texts("source"), shard.texts("record_id"), strict=True)
-            done.update(source or record_id for source, record_id in pairs)
-        return done
+            for last in (source or record_id for source, record_id in pairs):
+                if last in self.done_sources:
+                    self.unsure_sources.add(last)
+                self.done_sources.add(last)
+        if last:
+            self.unsure_sources.add(last)
+
+    def _finished_shards(self) -> Iterator[Shard]:
+        for entry in self._manifest.shards:
+            yield Shard(self.path / entry.file, entry, len(self.channels), verify=False)
 
     @contextlib.contextmanager
     def _or_discard(self) -> Iterator[None]:
