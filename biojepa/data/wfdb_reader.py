@@ -164,6 +164,20 @@ def _samples_per_frame(header: WFDBHeader) -> int:
     return per_frame.pop()
 
 
+def _signals_by_file(header: WFDBHeader) -> list[list[SignalLine]]:
+    """Group the signals by their file, in order; a file holds neighbours of one layout."""
+    groups = [list(group) for _, group in groupby(header.signals, key=lambda s: s.file_name)]
+    where = shown(header.path)
+    if len({group[0].file_name for group in groups}) < len(groups):
+        raise FormatError(f"{where}: expected the leads of a signal file to stand together")
+    for group in groups:
+        if len({(s.format, s.byte_offset) for s in group}) > 1:
+            raise FormatError(
+                f"{where}: expected one format and offset for {group[0].file_name}, got several"
+            )
+    return groups
+
+
 def _read_counts(
     header: WFDBHeader,
     verify: bool | Literal["warn"],
@@ -174,17 +188,10 @@ def _read_counts(
 ) -> list[NDArray[np.integer]]:
     """Read the samples of each signal file, shape (n_signals_of_file, n_times)."""
     counts = []
-    seen: set[str] = set()
     n_frames = header.n_frames
-    for name, group in groupby(header.signals, key=lambda s: s.file_name):
-        signals = list(group)
-        path = header.path.parent / name
+    for signals in _signals_by_file(header):
+        path = header.path.parent / signals[0].file_name
         where = shown(path)
-        if name in seen:
-            raise FormatError(f"{shown(header.path)}: the leads of {name} do not stand together")
-        seen.add(name)
-        if len({(s.format, s.byte_offset) for s in signals}) > 1:
-            raise FormatError(f"{shown(header.path)}: leads of {name} differ in format or offset")
         first = signals[0]
         per_frame = sum(s.samples_per_frame for s in signals)
         n_bytes = file_size(path, follow_symlinks=follow_symlinks) - first.byte_offset
@@ -203,7 +210,7 @@ def _read_counts(
                 "the record is meant to be this long"
             )
         if n_bytes - needed >= max(1, per_frame * _BITS[first.format] // 8):
-            notes.append(f"{name} has {n_bytes - needed} bytes more than its header declares")
+            notes.append(f"{path.name} has {n_bytes - needed} bytes more than its header declares")
             warnings.warn(f"{where}: {notes[-1]}", PlausibilityWarning, stacklevel=3)
         raw = read_bytes(path, needed, offset=first.byte_offset)
         if hasher:
