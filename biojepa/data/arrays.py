@@ -106,12 +106,12 @@ def iter_npy(
     start = read_bytes(path, min(size, MAX_HEADER_BYTES))
     header = parse_npy_header(start, where=where)
     _check_signal_array(header, where)
-    _check_bytes(header.n_bytes, max_bytes, where)
     if size - header.data_offset < header.n_bytes:
         raise FormatError(
             f"{where}: expected {header.n_bytes} bytes for an array of shape {header.shape}, got "
             f"{size - header.data_offset}; the file is cut"
         )
+    _check_bytes(header.n_bytes, max_bytes, where)
     try:
         array = np.memmap(
             path,

@@ -11,7 +11,7 @@ import numpy as np
 
 from biojepa.data._paths import shown
 from biojepa.data.files import read_ecg
-from biojepa.data.units import implausibility, peak_to_peak
+from biojepa.data.units import peak_to_peak
 from biojepa.errors import BiojepaError, PlausibilityWarning
 
 SATURATED_SAMPLES = 5  # ours: so many equal extreme samples in a row are a clipped signal
@@ -51,13 +51,13 @@ def describe_file(
         except BiojepaError as error:
             result["problem"] = str(error)
             return result
+    scale = _scale_problem(path, leads, rate_hz, unit)
     first = recordings[0]
     values = first.values
     height = peak_to_peak(values)
     constant = np.nanmax(np.where(np.isnan(values), -np.inf, values), axis=-1) == np.nanmin(
         np.where(np.isnan(values), np.inf, values), axis=-1
     )
-    scale = "" if first.unit == "adc" else implausibility(values, unit=first.unit, argument="unit")
     judged = "not judged" if first.unit in ("adc", "arbitrary") else "plausible"
     result.update(
         readable=True,
@@ -79,6 +79,19 @@ def describe_file(
         warnings=[str(w.message) for w in caught if issubclass(w.category, PlausibilityWarning)],
     )
     return result
+
+
+def _scale_problem(
+    path: str | Path, leads: Sequence[str] | None, rate_hz: float | None, unit: str | None
+) -> str:
+    """What the readers hold against the scale of a file that they can read otherwise."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            read_ecg(path, leads=leads, rate_hz=rate_hz, unit=unit, verify=False)
+        except BiojepaError as error:
+            return str(error)
+    return ""
 
 
 def _by_lead(channels: Sequence[str], numbers: np.ndarray) -> dict[str, float | None]:

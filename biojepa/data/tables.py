@@ -205,6 +205,8 @@ def _numbers(
                 f"{where}, row {number}: expected {n_columns} cells, got {len(cells)}"
             )
         try:
+            if "_" in line:  # 1_000 is a number to Python only
+                raise ValueError(line)
             table[row] = cells  # NumPy parses a row of plain numbers at once
         except ValueError:
             for column, cell in enumerate(cells):
