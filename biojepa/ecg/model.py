@@ -1,0 +1,307 @@
+"""ECG-JEPA: a plain vision transformer over time patches of all leads, and how it is pretrained.
+
+One token is a patch of time of *all* leads; there is no lead axis of tokens. Fixed interleaved
+sine-cosine positions are added before tokens are dropped; a learned register without position goes
+first. The predictor is as deep as the encoder at half its width and predicts everything that the
+context does not hold in one pass; the loss is L1 on the raw output of the momentum encoder.
+
+Shapes: B batch, C leads, T samples, N tokens, K kept tokens, R registers, D width.
+
+References
+----------
+Weimann & Conrad 2024, Self-supervised pre-training with joint-embedding predictive architecture
+boosts ECG classification performance, arXiv:2410.13867.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from biojepa.ecg.config import ECGModelConfig
+from biojepa.ecg.lead_dropout import LeadDropout
+from biojepa.engine.masked import MaskedJEPA, Target
+from biojepa.engine.randomness import keyed_torch_rng
+from biojepa.engine.regularisers import Regulariser, SIGReg, VICReg
+from biojepa.engine.schedules import Linear
+from biojepa.engine.signals import Signals
+from biojepa.errors import ConfigError, DataError, LeadError
+from biojepa.layers.block import Block, init_transformer
+from biojepa.layers.gather import gather_tokens
+from biojepa.layers.patch import PatchEmbed1d
+from biojepa.layers.positions import sincos_1d
+from biojepa.layers.predictor import JointPredictor
+
+
+class ECGEncoder(nn.Module):
+    """Encoder of 12-lead (or other) ECG.
+
+    Parameters
+    ----------
+    config : ECGModelConfig
+        Kept as `config`.
+    patch_embed : nn.Module, optional
+        From values (B, C, T) to tokens (B, N, D), in place of the linear patches.
+    """
+
+    positions: Tensor
+    registers: nn.Parameter | None
+
+    def __init__(self, config: ECGModelConfig, *, patch_embed: nn.Module | None = None) -> None:
+        super().__init__()
+        self.config = config
+        dim, R = config.dim, config.registers
+        self.registers = nn.Parameter(torch.zeros(1, R, dim)) if R else None
+        self.patch_embed = patch_embed or PatchEmbed1d(
+            len(config.leads), config.patch, dim, bias=config.bias
+        )
+        self.blocks = nn.ModuleList(
+            Block(
+                dim,
+                config.heads,
+                mlp_ratio=config.mlp_ratio,
+                bias=config.bias,
+                qkv_bias=config.qkv_bias,
+                norm_bias=config.has_norm_bias,
+                norm_eps=config.norm_eps,
+                layer_scale=config.layer_scale,
+                dropout=config.dropout,
+                attn_dropout=config.attn_dropout,
+            )
+            for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(dim, eps=config.norm_eps, bias=config.has_norm_bias)
+        table = sincos_1d(config.n_tokens, dim, order="interleaved")
+        self.register_buffer("positions", table[None], persistent=False)
+        init_transformer(self, depth=config.depth)
+
+    def embed(self, x: Signals) -> Tensor:
+        """Tokens with their positions, before any is dropped.
+
+        Parameters
+        ----------
+        x : Signals
+            Values (B, C, T), normalised. Where `valid`, (B, C) or (B, C, T), is False the values
+            count as zero, whatever they hold.
+
+        Returns
+        -------
+        Tensor, shape (B, N, D)
+
+        Raises
+        ------
+        LeadError
+            If the number of leads is another.
+        DataError
+            If the window is shorter than a patch.
+        """
+        values, leads, patch = x.values, self.config.leads, self.config.patch
+        if values.ndim != 3 or values.shape[1] != len(leads):
+            raise LeadError(
+                f"expected (records, {len(leads)} leads, times) with {', '.join(leads)}, got shape "
+                f"{tuple(values.shape)}: arrange the leads by name first"
+            )
+        if values.shape[2] < patch:
+            raise DataError(
+                f"expected at least one patch of {patch} samples, got {values.shape[2]}: use "
+                "longer recordings"
+            )
+        if x.valid is not None:
+            seen = x.valid if x.valid.ndim == 3 else x.valid[..., None]
+            values = values.masked_fill(~seen, 0.0)
+        tokens = self.patch_embed(values)
+        return tokens + self._positions(tokens.shape[1])
+
+    def token_valid(self, x: Signals) -> Tensor | None:
+        """Which tokens hold anything, (B, N), or None if all do.
+
+        Only padding in time, `valid` of shape (B, C, T), makes a token invalid. A record without
+        any valid sample counts as a record of zeros.
+        """
+        if x.valid is None or x.valid.ndim == 2:
+            return None
+        patch = self.config.patch
+        seen = x.valid.any(dim=1)
+        N = seen.shape[1] // patch
+        valid = seen[:, : N * patch].view(len(seen), N, patch).any(dim=2)
+        return valid | ~valid.any(dim=1, keepdim=True)
+
+    def contextualise(
+        self,
+        tokens: Tensor,
+        keep: Tensor | None = None,
+        valid: Tensor | None = None,
+        last: int = 1,
+        layer: int = -1,
+        *,
+        registers: bool = False,
+    ) -> Tensor:
+        """Run the transformer over all or some tokens.
+
+        Parameters
+        ----------
+        tokens : Tensor, shape (B, N, D)
+            Of `embed`.
+        keep : LongTensor, shape (B, K), optional
+            Tokens that are seen; the others are dropped before the blocks.
+        valid : BoolTensor, shape (B, K), optional
+            Of the kept tokens: those that may be attended to.
+        last : int
+            Mean over the outputs of so many blocks, ending with `layer`, before the final norm.
+        layer : int
+            The block to stop after, from 0, or from the end if negative.
+        registers : bool
+            Keep the R registers at the start of the output.
+
+        Returns
+        -------
+        Tensor, shape (B, K, D) or (B, R + K, D)
+
+        Raises
+        ------
+        ConfigError
+            If there are no such blocks.
+        """
+        stop = self._block(layer)
+        if not 1 <= last <= stop + 1:
+            raise ConfigError(f"expected last of 1 to {stop + 1} blocks, got {last}")
+        if keep is not None:
+            tokens = gather_tokens(tokens, keep)
+        x, valid = self._enter(tokens, valid)
+        total: Tensor | None = None
+        for i, block in enumerate(self.blocks[: stop + 1]):
+            x = block(x, valid)
+            if last > 1 and i > stop - last:
+                total = x if total is None else total + x
+        x = self.norm(x if total is None else total / last)
+        return x if registers else x[:, self.config.registers :]
+
+    def hidden(
+        self,
+        tokens: Tensor,
+        valid: Tensor | None = None,
+        *,
+        layers: Sequence[int] | None = None,
+        registers: bool = False,
+    ) -> list[Tensor]:
+        """The outputs of several blocks in one pass.
+
+        Parameters
+        ----------
+        tokens, valid, registers
+            As in `contextualise`.
+        layers : sequence of int, optional
+            Blocks, in the order of the result; all by default.
+
+        Returns
+        -------
+        list of Tensor
+            Each equal to `contextualise(tokens, valid=valid, layer=i)`.
+        """
+        wanted = range(len(self.blocks)) if layers is None else [self._block(i) for i in layers]
+        x, valid = self._enter(tokens, valid)
+        outputs: dict[int, Tensor] = {}
+        for i, block in enumerate(self.blocks[: max(wanted) + 1]):
+            x = block(x, valid)
+            if i in wanted:
+                out = self.norm(x)
+                outputs[i] = out if registers else out[:, self.config.registers :]
+        return [outputs[i] for i in wanted]
+
+    def _enter(self, tokens: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Tokens and their validity as the blocks take them: registers first."""
+        if self.registers is None:
+            return tokens, valid
+        registers = self.registers.expand(len(tokens), -1, -1).to(tokens.dtype)
+        if valid is not None:
+            valid = torch.cat([valid.new_ones(registers.shape[:2]), valid], dim=1)
+        return torch.cat([registers, tokens], dim=1), valid
+
+    def _positions(self, n_tokens: int) -> Tensor:
+        if n_tokens > self.positions.shape[1]:
+            table = sincos_1d(n_tokens, self.config.dim, order="interleaved")
+            self.positions = table[None].to(self.positions)
+        return self.positions[:, :n_tokens]
+
+    def _block(self, layer: int) -> int:
+        depth = len(self.blocks)
+        if not -depth <= layer < depth:
+            raise ConfigError(f"expected a layer of {-depth} to {depth - 1}, got {layer}")
+        return layer % depth
+
+
+def build_jepa(
+    config: ECGModelConfig, *, seed: int = 0, patch_embed: nn.Module | None = None
+) -> MaskedJEPA:
+    """Assemble an ECG-JEPA with fresh weights.
+
+    Parameters
+    ----------
+    config : ECGModelConfig
+    seed : int
+        Of the initialisation; the caller's random state is left alone.
+    patch_embed : nn.Module, optional
+        In place of the encoder's linear patches; see `ECGEncoder`.
+
+    Returns
+    -------
+    MaskedJEPA
+
+    Raises
+    ------
+    ConfigError
+        If the mask settings do not fit the window.
+    """
+    sampler = config.sampler()
+    with keyed_torch_rng(seed, "init"):
+        encoder = ECGEncoder(config, patch_embed=patch_embed)
+        predictor = build_predictor(config)
+    target = Target(
+        of="all",
+        norm=config.target_norm,
+        layers=config.target_layers,
+        update=config.momentum_update,
+        per=config.momentum_per,
+        momentum=Linear(config.momentum_start, config.momentum_end),
+    )
+    return MaskedJEPA(
+        encoder,
+        predictor,
+        sampler,
+        target=target,
+        loss=config.loss,
+        average=config.average,
+        regulariser=_regulariser(config),
+        downstream=config.downstream,
+        augment=LeadDropout(config.lead_dropout) if config.lead_dropout else None,
+    )
+
+
+def build_predictor(config: ECGModelConfig) -> JointPredictor:
+    """The predictor, drawn from torch's global generator."""
+    return JointPredictor(
+        config.dim,
+        config.pred_dim,
+        config.pred_depth,
+        config.pred_heads,
+        sincos_1d(config.n_tokens, config.pred_dim, order="interleaved"),
+        mlp_ratio=config.mlp_ratio,
+        bias=config.bias,
+        qkv_bias=config.qkv_bias,
+        norm_bias=config.has_norm_bias,
+        norm_eps=config.norm_eps,
+        layer_scale=config.layer_scale,
+        dropout=config.dropout,
+        attn_dropout=config.attn_dropout,
+        init_depth=config.depth,  # the encoder's, as published
+    )
+
+
+def _regulariser(config: ECGModelConfig) -> Regulariser | None:
+    if config.regulariser == "vicreg":
+        return VICReg(weight=config.regulariser_weight)
+    if config.regulariser == "sigreg":
+        return SIGReg(weight=config.regulariser_weight)
+    return None
