@@ -44,7 +44,8 @@ def attend(
     ----------
     q, k, v : Tensor, shape (B, H, N, D / H)
     valid : BoolTensor, shape (B, N), optional
-        Keys that may be attended to.
+        Keys that may be attended to; a row without any attends to all, so that a record with
+        nothing in it stays finite (its output means nothing).
     dropout : float
         Probability of dropping an attention weight; give 0 in eval mode.
 
@@ -53,7 +54,9 @@ def attend(
     Tensor, shape (B, H, N, D / H)
     """
     grad = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
-    mask = None if valid is None else valid[:, None, None, :]
+    mask = None
+    if valid is not None:
+        mask = (valid | ~valid.any(dim=1, keepdim=True))[:, None, None, :]
     if use_fused_kernel(q.device.type, q.dtype, grad=grad, n_tokens=k.shape[-2]):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)

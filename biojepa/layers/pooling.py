@@ -41,7 +41,11 @@ def pool_tokens(tokens: Tensor, *, pool: str, valid: Tensor | None = None) -> Te
         total = weight.sum(dim=1).clamp(min=1.0)
         mean = (tokens * weight).sum(dim=1) / total
         square = ((tokens - mean[:, None]).square() * weight).sum(dim=1) / total
-    return mean if pool == "mean" else torch.cat([mean, square.sqrt()], dim=-1)
+    if pool == "mean":
+        return mean
+    # the root of exactly 0 has no gradient
+    std = square.clamp(min=torch.finfo(square.dtype).tiny).sqrt()
+    return torch.cat([mean, std], dim=-1)
 
 
 class AttentionPool(nn.Module):

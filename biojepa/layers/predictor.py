@@ -32,6 +32,8 @@ class JointPredictor(nn.Module):
         Depth that scales the residual initialisation; the encoder's in ECG-JEPA.
     """
 
+    positions: Tensor
+
     def __init__(
         self,
         dim: int,
