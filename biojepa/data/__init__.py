@@ -1,0 +1,1 @@
+"""Readers, units, leads, the signal store, splits, cards and simulators; knows no model."""

@@ -1,0 +1,5 @@
+"""ECG-JEPA: pretraining, features and classifiers for 12-lead and reduced-lead ECG."""
+
+from biojepa.ecg.estimator import ECGJEPA
+
+__all__ = ["ECGJEPA"]

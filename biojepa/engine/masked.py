@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from biojepa.engine.checkpoint import load_weights, whole_tensor
 from biojepa.engine.diagnostics import lidar, prediction_skill
 from biojepa.engine.losses import LossKind, token_loss
 from biojepa.engine.momentum import Momentum, Schedule, momentum_copy
@@ -221,11 +222,43 @@ class MaskedJEPA(Objective):
         """Move the target encoder if it moves after the step."""
         self.momentum_copies()["target_encoder"].after_step(info)
 
+    @property
+    def downstream_encoder(self) -> Any:
+        """The network whose features are used; in a contextual copy, it has no `embed`."""
+        return self.target_encoder if self.downstream == "target" else self.encoder
+
     def encode(self, x: Signals, *, layer: int = -1) -> Tensor:
         """Tokens (B, N, D) of the downstream network for whole, unmasked signals."""
-        network = self.target_encoder if self.downstream == "target" else self.encoder
+        network = self.downstream_encoder
         embedder = network if hasattr(network, "embed") else self.encoder
         return network.contextualise(embedder.embed(x), valid=self._valid(x), layer=layer)
+
+    def export_state(self) -> dict[str, Tensor]:
+        """Weights of the encoder (those of the downstream network) and of the predictor."""
+        encoder = dict(self.encoder.state_dict())
+        if self.downstream == "target":
+            copied = self._copied()
+            prefix = "" if copied is self.encoder else "contextual."
+            for name, value in self.target_encoder.state_dict().items():
+                encoder[prefix + name] = value
+        state = {f"encoder.{name}": value for name, value in encoder.items()}
+        state |= {f"predictor.{name}": v for name, v in self.predictor.state_dict().items()}
+        return {name: whole_tensor(value.detach()) for name, value in state.items()}
+
+    def load_export(self, state: dict[str, Tensor], *, where: str) -> None:
+        """Take weights of `export_state`; the target encoder starts as the encoder.
+
+        Raises
+        ------
+        CheckpointError
+            If they are of another model; the message names the first key.
+        """
+        for part in ("encoder", "predictor"):
+            own = {
+                k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(f"{part}.")
+            }
+            load_weights(getattr(self, part), own, where=where)
+        self.target_encoder.load_state_dict(self._copied().state_dict())
 
     def predict(self, x: Signals, plans: MaskPlan | Sequence[MaskPlan]) -> Prediction:
         """Predictions, targets and loss under given plans; no draw is made.

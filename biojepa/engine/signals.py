@@ -38,6 +38,11 @@ class Signals:
         """The same signals on another device."""
         return move(self, device)
 
+    def batched(self) -> Signals:
+        """A single sample as a batch of one."""
+        valid = None if self.valid is None else self.valid[None]
+        return Signals(self.values[None], self.positions, valid)
+
     def rows(self, index: slice) -> Signals:
         """Only some samples of the batch."""
         positions = self.positions

@@ -1,0 +1,1 @@
+"""Figures: ECG paper with masks, training curves, embedding maps."""

@@ -1,0 +1,153 @@
+"""From windows of a record to one feature vector: encode, pool tokens, average windows.
+
+Letters: C channels, T samples, N tokens, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from biojepa.data.crops import pad_to, window_starts
+from biojepa.engine.masked import MaskedJEPA
+from biojepa.engine.signals import Signals
+from biojepa.errors import ConfigError
+from biojepa.layers.pooling import POOLS, pool_tokens
+
+PRECISIONS = ("fp32", "bf16")
+
+
+def check_pool(pool: str, precision: str) -> None:
+    """Refuse unknown names.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if pool not in POOLS:
+        raise ConfigError(f"expected pool in {POOLS}, got {pool!r}")
+    if precision not in PRECISIONS:
+        raise ConfigError(f"expected precision in {PRECISIONS}, got {precision!r}")
+
+
+def feature_width(dim: int, *, pool: str, layers: Sequence[int]) -> int:
+    """Length of a feature vector."""
+    return dim * len(layers) * (2 if pool == "mean_std" else 1)
+
+
+def extract_features(
+    jepa: MaskedJEPA,
+    records: Iterable[np.ndarray],
+    *,
+    window: int,
+    shortest: int,
+    pool: str,
+    layers: Sequence[int],
+    batch_size: int = 64,
+    precision: str = "fp32",
+    device: str = "cpu",
+) -> np.ndarray:
+    """Features of prepared records; a long record is the mean over its windows.
+
+    Parameters
+    ----------
+    jepa : MaskedJEPA
+        In eval mode, on `device`.
+    records : iterable of ndarray, shape (C, T)
+        T may differ.
+    window : int
+        Samples; the last window of a record ends with the record.
+    shortest : int
+        Samples that a shorter record is padded to.
+    pool : {"mean", "mean_std", "register"}
+    layers : sequence of int
+        Blocks whose features are put side by side.
+    batch_size : int
+        Windows that go through the network together.
+    precision : {"fp32", "bf16"}
+    device : str
+
+    Returns
+    -------
+    ndarray of float32, shape (n_records, n_features)
+    """
+    sums: list[np.ndarray] = []
+    counts: list[int] = []
+    waiting: dict[int, list[tuple[int, Signals]]] = {}
+
+    def run(batch: list[tuple[int, Signals]]) -> None:
+        values = torch.stack([s.values for _, s in batch])
+        valid = None
+        if batch[0][1].valid is not None:
+            valid = torch.stack([s.valid for _, s in batch if s.valid is not None])
+        pooled = _pooled(jepa, Signals(values, valid=valid).to(device), pool, layers, precision)
+        for (index, _), row in zip(batch, pooled.cpu().numpy(), strict=True):
+            sums[index] = sums[index] + row
+
+    with torch.inference_mode():
+        for index, record in enumerate(records):
+            sums.append(np.zeros((), np.float64))
+            counts.append(0)
+            for signals in windows_of(record, window, shortest):
+                counts[index] += 1
+                group = waiting.setdefault(signals.values.shape[-1], [])
+                group.append((index, signals))
+                if len(group) == batch_size:
+                    run(group)
+                    group.clear()
+        for group in waiting.values():
+            if group:
+                run(group)
+    return np.stack([s / c for s, c in zip(sums, counts, strict=True)]).astype(np.float32)
+
+
+def windows_of(record: np.ndarray, window: int, shortest: int) -> Iterator[Signals]:
+    """Windows of one record, without overlap but for the last; a short record is one window.
+
+    Yields
+    ------
+    Signals
+        Values (C, T) without batch axis; `valid` only where a record was padded.
+    """
+    n_times = record.shape[-1]
+    if n_times < shortest:
+        values, there = pad_to(record, shortest)
+        valid = torch.from_numpy(np.broadcast_to(there, values.shape).copy())
+        yield Signals(torch.from_numpy(values), valid=valid)
+    elif n_times <= window:
+        yield Signals(torch.from_numpy(np.ascontiguousarray(record)))
+    else:
+        starts = window_starts(n_times, window, window).tolist()
+        if starts[-1] + window < n_times:
+            starts.append(n_times - window)
+        for start in starts:
+            piece = np.ascontiguousarray(record[:, start : start + window])
+            yield Signals(torch.from_numpy(piece))
+
+
+def autocast(device: str, precision: str) -> AbstractContextManager[Any]:
+    """Bf16 autocast if asked for."""
+    return torch.autocast(device, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def _pooled(
+    jepa: MaskedJEPA, x: Signals, pool: str, layers: Sequence[int], precision: str
+) -> Tensor:
+    network = jepa.downstream_encoder
+    n_registers = network.config.registers if pool == "register" else 0
+    with autocast(x.values.device.type, precision):
+        tokens = network.embed(x)
+        valid = network.token_valid(x)
+        outputs = network.hidden(tokens, valid, layers=layers, registers=pool == "register")
+    parts = []
+    for out in outputs:
+        if pool == "register":
+            parts.append(out[:, :n_registers].float().mean(dim=1))
+        else:
+            parts.append(pool_tokens(out.float(), pool=pool, valid=valid))
+    return torch.cat(parts, dim=1)
