@@ -46,8 +46,8 @@ lint: $(READY)  ## ruff and mypy alone
 bench: $(READY)  ## speed and memory ratios (leave the machine alone meanwhile)
 	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks
 
-readme: $(READY)  ## write the README's numbers from results/*.json
-	$(BIN)/python -m biojepa.evaluation.readme
+readme: $(READY)  ## write the numbers of README and docs from results/*.json
+	$(BIN)/python docs/render_numbers.py
 
 clean:  ## remove caches and builds (not .venv, not runs)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

@@ -17,6 +17,7 @@ from __future__ import annotations
 import ast
 import warnings
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -190,6 +191,28 @@ def record_paths(
             f"(first: {missing[0]}.hea): download them, or use the other rate_hz"
         )
     return paths
+
+
+def superclasses(root: Path | str, scp_codes: Iterable[str]) -> list[set[str]]:
+    """Superclasses of records that are not in the table, from the text of their codes.
+
+    Parameters
+    ----------
+    root : path
+        Folder that holds `scp_statements.csv`.
+    scp_codes : iterable of str
+        Such as `"{'NORM': 100.0, 'SR': 0.0}"`; an empty text has none.
+
+    Raises
+    ------
+    DataError
+        If a text is no dict of literals.
+    """
+    names = _names_of_codes(Path(root), "superdiagnostic") or {}
+    return [
+        {names[code] for code in _codes(text, row) if code in names} if text else set()
+        for row, text in enumerate(scp_codes)
+    ]
 
 
 def _names_of_codes(root: Path, task: str) -> dict[str, str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -51,6 +52,8 @@ def make_fabric(config: TrainConfig) -> Fabric:
     from lightning_fabric.strategies.ddp import DDPStrategy
     from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 
+    # its import switches its own chatter on; warnings still come through
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     accelerator = resolve_device(config.device)
     strategy: str | DDPStrategy | ModelParallelStrategy = "auto"
     several = config.devices * config.num_nodes > 1

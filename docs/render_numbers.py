@@ -1,0 +1,126 @@
+"""Write the numbers of the documents from `results/*.json`.
+
+    python docs/render_numbers.py           # rewrite
+    python docs/render_numbers.py --check   # exit 1 if a document is behind its results
+
+A block `<!-- numbers: NAME -->` ... `<!-- /numbers -->` is replaced by what the function of that
+name makes of the results. No number in a document is typed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = ("README.md", "docs/measurements.md")
+BLOCK = re.compile(r"(<!-- numbers: ([a-z-]+) -->\n).*?(<!-- /numbers -->)", re.DOTALL)
+
+
+def small_budget() -> str:
+    """Table of the small budget measurement and its verdict."""
+    found = _read("ecg_small_budget.json")
+    lines = ["| frozen encoder | mean AUC (each seed) | mean | NORM | MI | STTC | CD | HYP |"]
+    lines.append("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    names = {
+        "random": "random weights",
+        "small": "`small`, pretrained",
+        "random+scale": "random weights, `scale=True`",
+        "small+scale": "`small`, pretrained, `scale=True`",
+    }
+    for model, name in names.items():
+        rows = [row for row in found["rows"] if row["model"] == model]
+        seeds = ", ".join(f"{row['auc']:.3f}" for row in rows)
+        classes = (
+            statistics.mean(row["classes"][c] for row in rows)
+            for c in ("NORM", "MI", "STTC", "CD", "HYP")
+        )
+        mean = statistics.mean(row["auc"] for row in rows)
+        cells = " | ".join(f"{value:.3f}" for value in classes)
+        lines.append(f"| {name} | {seeds} | **{mean:.3f}** | {cells} |")
+    gap = found["difference"]
+    seconds = [row["seconds"] for row in found["rows"] if "seconds" in row]
+    verdict = "better than" if gap["low"] > 0 else "not distinguishable from"
+    if gap["high"] < 0:
+        verdict = "worse than"
+    lines.append("")
+    lines.append(
+        f"On these {found['n_labelled']} records of {found['n_patients']} patients, pretraining on "
+        f"{found['n_pretraining']:,} other records is {verdict} random weights by "
+        f"{gap['mean']:+.3f} mean AUC (95 % patient bootstrap {gap['low']:+.3f} to "
+        f"{gap['high']:+.3f}; {found['overlap']}). Pretraining took {min(seconds):.0f} to "
+        f"{max(seconds):.0f} s a seed on {found['threads']} threads."
+    )
+    return "\n".join(lines)
+
+
+def provenance() -> str:
+    """Where the small budget figures come from."""
+    found = _read("ecg_small_budget.json")
+    return (
+        f"Command `{found['command']}` at commit `{found['commit'][:10]}`, torch {found['torch']}, "
+        f"probe fixed beforehand by `ecg_probe_choice.json` (pool `{found['probe']['pool']}`, "
+        f"C = {found['probe']['C']})."
+    )
+
+
+def speed() -> str:
+    """Ratios of the speed benchmarks."""
+    lines = ["| what | ours against the straightforward form | measured |", "| --- | --- | --- |"]
+    found = _read("benchmarks/summary.json")
+    lines += [f"| {row['what']} | {row['against']} | {row['shown']} |" for row in found["rows"]]
+    machine = found["machine"]
+    lines.append("")
+    lines.append(
+        f"{machine['cpu']}, {machine['threads']} threads, amx_bf16: "
+        f"{'yes' if machine['amx_bf16'] else 'no'}, torch {machine['torch']}, commit "
+        f"`{machine['commit'][:10]}`."
+    )
+    return "\n".join(lines)
+
+
+NUMBERS: dict[str, Callable[[], str]] = {
+    "small-budget": small_budget,
+    "provenance": provenance,
+    "speed": speed,
+}
+
+
+def render(text: str) -> str:
+    """A document with its blocks written anew."""
+    return BLOCK.sub(lambda m: f"{m[1]}{NUMBERS[m[2]]()}\n{m[3]}", text)
+
+
+def main() -> int:
+    """Rewrite or check the documents."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    behind = []
+    for name in DOCUMENTS:
+        path = ROOT / name
+        if not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8")
+        new = render(text)
+        if new != text:
+            behind.append(name)
+            if not check:
+                path.write_text(new, encoding="utf-8")
+    if check and behind:
+        print(f"behind their results: {', '.join(behind)}; run `make readme`", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _read(name: str) -> dict:
+    return json.loads((ROOT / "results" / name).read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
