@@ -50,7 +50,8 @@ def tiny(cohort, **options) -> ECGJEPA:
 
 def test_features_are_two_dimensional_float32(fitted, cohort):
     features = fitted.transform(cohort.values)
-    assert features.shape == (40, 64) and features.dtype == np.float32
+    assert features.shape == (40, 64)
+    assert features.dtype == np.float32
     assert np.isfinite(features).all()
     assert len(fitted.get_feature_names_out()) == 64
 
@@ -96,9 +97,7 @@ def test_one_lead_is_enough_to_pretrain_on(cohort):
 
 def test_refitting_gives_the_same_model(fitted, cohort):
     again = clone(fitted).fit(cohort.values)
-    for a, b in zip(
-        again.jepa_.parameters(), fitted.jepa_.parameters(), strict=True
-    ):
+    for a, b in zip(again.jepa_.parameters(), fitted.jepa_.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
@@ -200,7 +199,8 @@ def test_scale_appends_the_log_amplitude_of_each_lead(model, cohort):
     twice = model.transform(2 * cohort.values)
     np.testing.assert_allclose(once[:, :64], plain, atol=1e-6)
     np.testing.assert_allclose(twice[:, 64:] - once[:, 64:], np.log(2), atol=1e-4)
-    assert once.shape == (40, 64 + 8) and len(model.get_feature_names_out()) == 72
+    assert once.shape == (40, 64 + 8)
+    assert len(model.get_feature_names_out()) == 72
 
 
 def test_pools_and_layers_change_the_width(model, cohort):
@@ -275,5 +275,6 @@ def test_lead_dropout_trains_a_model_for_fewer_leads(cohort):
 def test_settings_of_the_published_recipe_are_measured_on_the_data(cohort):
     sizes = {"dim": 32, "depth": 1, "heads": 2, "pred_dim": 16, "pred_depth": 1, "pred_heads": 2}
     jepa = tiny(cohort, preset="paper-xs", steps=1, batch_size=4, model=sizes).fit(cohort.values)
-    assert jepa.preprocess_.normalise == "dataset" and jepa.model_config_.rate_hz == 500
+    assert jepa.preprocess_.normalise == "dataset"
+    assert jepa.model_config_.rate_hz == 500
     assert np.isfinite(jepa.transform(cohort.values[:2])).all()
