@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from biojepa.engine.step import StepInfo
+from biojepa.errors import ConfigError
 
 Schedule = Callable[[float, int], float]
 WHEN = ("before", "after")
@@ -57,7 +58,9 @@ class Momentum:
 
     def __post_init__(self) -> None:
         if self.update not in WHEN or self.per not in PER:
-            raise ValueError(f"expected update in {WHEN} and per in {PER}")
+            raise ConfigError(
+                f"expected update in {WHEN} and per in {PER}, got {self.update!r} and {self.per!r}"
+            )
 
     def momentum(self, info: StepInfo) -> float:
         """The momentum at one moment of the run."""

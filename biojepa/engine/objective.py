@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from biojepa.engine.diagnostics import alpha_req, embedding_std, rankme
 from biojepa.engine.loader import Collator
+from biojepa.engine.losses import full_precision
 from biojepa.engine.momentum import Momentum
 from biojepa.engine.signals import Signals
 from biojepa.engine.step import StepInfo
@@ -62,7 +63,7 @@ class Losses:
             weight = self.weights.get(name, 1.0)
             if weight:
                 terms.append(weight * part / (count if counts is None else counts[name]))
-        return torch.stack([term.float() for term in terms]).sum() if len(terms) > 1 else terms[0]
+        return torch.stack([full_precision(term) for term in terms]).sum()
 
 
 @dataclass
@@ -155,12 +156,15 @@ class Objective(nn.Module):
 
 
 def embedding_health(pooled: Tensor) -> dict[str, float]:
-    """RankMe, std and alpha-ReQ of embeddings (n, D); `dim` tells D to the collapse alarm."""
+    """RankMe, std and alpha-ReQ of embeddings (n, D).
+
+    `dim` tells the collapse alarm what RankMe could reach: D, or n where that is less.
+    """
     return {
         "rankme": float(rankme(pooled)),
         "std": float(embedding_std(pooled)),
         "alpha_req": float(alpha_req(pooled)),
-        "dim": float(pooled.shape[1]),
+        "dim": float(min(pooled.shape)),
     }
 
 

@@ -22,6 +22,9 @@ class StepPlan(Protocol):
     def indices(self, step: int) -> np.ndarray:
         """Record indices of the global batch of `step`, shape (batch_size,)."""
 
+    def watched(self, n_records: int) -> np.ndarray:
+        """At most so many records, of one layout and always the same, for diagnostics."""
+
 
 class ShuffledPlan:
     """Each epoch is a fresh permutation; a rest smaller than a batch waits for another epoch.
@@ -54,6 +57,10 @@ class ShuffledPlan:
             rng = numpy_generator(self.seed, "order", epoch)
             self._order, self._epoch = rng.permutation(self.n_records), epoch
         return self._order[place * self.batch_size : (place + 1) * self.batch_size]
+
+    def watched(self, n_records: int) -> np.ndarray:
+        """The first records of a permutation of its own."""
+        return numpy_generator(self.seed, "watched").permutation(self.n_records)[:n_records]
 
 
 class WeightedPlan:
@@ -101,6 +108,15 @@ class WeightedPlan:
         )
         return self.starts[which] + (draws[:, 1] * self.sizes[which]).astype(np.int64)
 
+    def watched(self, n_records: int) -> np.ndarray:
+        """Records drawn without weights from the data sets that have one."""
+        drawn = np.diff(self.edges, prepend=0.0) > 0
+        spans = [
+            np.arange(start, start + size)
+            for start, size in zip(self.starts[drawn], self.sizes[drawn], strict=True)
+        ]
+        return numpy_generator(self.seed, "watched").permutation(np.concatenate(spans))[:n_records]
+
 
 class GroupedPlan:
     """A batch holds one group only: records of one layout (montage, atlas, length).
@@ -138,3 +154,8 @@ class GroupedPlan:
             self._batches = [batches[i] for i in rng.permutation(len(batches))]
             self._epoch = epoch
         return self._batches[place]
+
+    def watched(self, n_records: int) -> np.ndarray:
+        """Records of the largest group."""
+        largest = max(self.members, key=len)
+        return numpy_generator(self.seed, "watched").permutation(largest)[:n_records]

@@ -26,7 +26,8 @@ def numpy_generator(seed: int, purpose: str, *counters: int) -> np.random.Genera
     purpose : str
         What is drawn: `"mask"`, `"crop"`, `"order"`, ...
     *counters : int
-        Step, micro-batch, epoch, rank: whatever the draw may depend on.
+        Step, micro-batch, epoch, rank: whatever the draw may depend on; always as many for one
+        purpose, since a missing counter and a last 0 give the same generator.
     """
     return np.random.Generator(np.random.Philox(_sequence(seed, purpose, counters)))
 
@@ -74,16 +75,22 @@ class BatchKey:
 @contextmanager
 def keyed_torch_rng(seed: int, purpose: str, *counters: int) -> Iterator[None]:
     """Run torch's global draws (initialisation, dropout) from a key; then restore the caller's."""
-    with torch.random.fork_rng():
-        seed_global_torch(torch_seed(seed, purpose, *counters))
-        yield
+    cuda = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    try:
+        with torch.random.fork_rng(devices=cuda):
+            seed_global_torch(torch_seed(seed, purpose, *counters))
+            yield
+    finally:
+        if mps is not None:
+            torch.mps.set_rng_state(mps)
 
 
 def seed_global_torch(seed: int) -> None:
-    """Seed torch's global generators of the CPU and of the devices in use."""
+    """Seed torch's global generators of the CPU and of the device in use."""
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(seed)
+        torch.cuda.manual_seed(seed)
     if torch.backends.mps.is_available():
         torch.mps.manual_seed(seed)
 

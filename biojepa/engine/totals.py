@@ -28,7 +28,8 @@ def global_counts(
 
 def global_parts(sums: dict[str, Tensor]) -> dict[str, float]:
     """The value of each part of the loss over the whole step."""
-    values = torch.stack([torch.as_tensor(value).float() for value in sums.values()])
+    wide = [v.float() if v.device.type == "mps" else v.double() for v in sums.values()]
+    values = torch.stack(wide)
     if world_size() > 1:
         values = sum_over_ranks(values)
     return dict(zip(sums, values.tolist(), strict=True))
