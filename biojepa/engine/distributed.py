@@ -84,6 +84,15 @@ def agree_any(flag: bool) -> bool:
     return bool(raised.item())
 
 
+def from_rank_zero(value: float) -> float:
+    """Rank 0's value, on every rank."""
+    if not is_distributed():
+        return value
+    tensor = torch.tensor([value], dtype=torch.float64, device=_device())
+    dist.broadcast(tensor, src=0)
+    return float(tensor.item())
+
+
 def barrier() -> None:
     """Wait until every rank is here."""
     if is_distributed():

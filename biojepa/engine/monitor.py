@@ -6,6 +6,7 @@ phase in which the loss falls and the features get worse. RankMe tells the two a
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import warnings
@@ -13,11 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-import torch
 from torch import Tensor
 
 from biojepa.engine.distributed import agree_any
-from biojepa.errors import CollapseWarning, TrainingError
+from biojepa.errors import CollapseWarning, ConfigError, TrainingError
 
 RANK_SHARE = 0.10  # of the width: users_faults_evaluation, row T3
 LEAST_STD = 0.01  # of L2-normalised embeddings: the same row
@@ -38,17 +38,22 @@ class FiniteGuard:
     skipped: int = 0
     in_a_row: int = 0
 
-    def accept(self, loss: Tensor, gradients: list[Tensor], step: int) -> bool:
+    def accept(self, loss: Tensor, norms: Tensor, step: int) -> bool:
         """Whether the step may be taken; all ranks get the same answer.
+
+        Parameters
+        ----------
+        loss : Tensor, scalar
+        norms : Tensor, shape (n_groups,)
+            Norms of the gradients, not finite where any of them is not.
+        step : int
 
         Raises
         ------
         TrainingError
             After `limit` skipped steps in a row.
         """
-        norms = torch._foreach_norm(gradients)
-        total = torch.stack([n.full_tensor() if hasattr(n, "full_tensor") else n for n in norms])
-        finite = bool((total.sum() + loss.detach()).isfinite())
+        finite = math.isfinite(norms.sum().to(loss.device) + loss.detach())
         if not agree_any(not finite):
             self.in_a_row = 0
             return True
@@ -128,10 +133,15 @@ class BestScore:
     step: int = 0
     waited: int = 0
 
+    def __post_init__(self) -> None:
+        if self.mode not in ("max", "min"):
+            raise ConfigError(f"expected mode 'max' or 'min', got {self.mode!r}")
+
     def update(self, value: float, step: int) -> bool:
-        """Take a new score; True if it is the best."""
+        """Take a new score; True if it is the best, which NaN never is."""
         sign = 1.0 if self.mode == "max" else -1.0
-        if self.value is None or sign * value > sign * self.value:
+        better = self.value is None or sign * value > sign * self.value
+        if better and math.isfinite(value):
             self.value, self.step, self.waited = value, step, 0
             return True
         self.waited += 1

@@ -58,6 +58,18 @@ def clip_groups(optimizer: Any, step: int) -> dict[str, list[nn.Parameter]]:
     return groups
 
 
-def gradients(groups: dict[str, list[nn.Parameter]]) -> list[Tensor]:
-    """All gradients of these groups."""
-    return [p.grad for group in groups.values() for p in group if p.grad is not None]
+def norms_of_groups(groups: dict[str, list[nn.Parameter]]) -> Tensor:
+    """Gradient norm of each clip group, shape (n_groups,); of the whole group if it is sharded."""
+    norms = []
+    for parameters in groups.values():
+        each = torch._foreach_norm([p.grad for p in parameters if p.grad is not None])
+        norm: Any = torch.stack(each).norm()
+        norms.append(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+    return torch.stack(norms) if norms else torch.zeros(0)
+
+
+def clip(groups: dict[str, list[nn.Parameter]], norms: Tensor, limit: float) -> None:
+    """Scale the gradients of each group down to norm `limit` in place; 0 leaves them."""
+    if limit:
+        for parameters, norm in zip(groups.values(), norms, strict=True):
+            torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)

@@ -71,6 +71,11 @@ def write_settings(run: Path, settings: dict[str, Any]) -> None:
     write_text(run / "config.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
 
 
+def as_stored(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as they come back from `config.yaml` (tuples as lists)."""
+    return yaml.safe_load(yaml.safe_dump(settings))
+
+
 def read_settings(run: Path) -> dict[str, Any]:
     """Read `config.yaml`.
 
@@ -116,7 +121,9 @@ class MetricsLog:
             with path.open(newline="", encoding="utf-8") as handle:
                 reader = csv.DictReader(handle)
                 self.columns = list(reader.fieldnames or [])
-                rows = [r for r in reader if r["step"].isdigit() and int(r["step"]) <= resume_step]
+                # a row that a kill cut off lacks columns
+                whole = [r for r in reader if None not in r.values() and r["step"].isdigit()]
+                rows = [r for r in whole if int(r["step"]) <= resume_step]
         self._rewrite(rows)
 
     def write(self, row: dict[str, float]) -> None:

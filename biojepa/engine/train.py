@@ -9,35 +9,43 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from biojepa.engine.checkpoint import latest_checkpoint, load_checkpoint, rotate, save_checkpoint
 from biojepa.engine.config import TrainConfig, changed_settings
 from biojepa.engine.devices import make_fabric
-from biojepa.engine.distributed import barrier
+from biojepa.engine.distributed import barrier, from_rank_zero
 from biojepa.engine.forward import ForwardPass, Micro
 from biojepa.engine.loader import DataSource, StepLoader
 from biojepa.engine.monitor import BestScore, CollapseAlarm, FiniteGuard, stop_on_signals
 from biojepa.engine.objective import Objective
-from biojepa.engine.optimiser import clip_groups, gradients, make_optimizer, set_rates
+from biojepa.engine.optimiser import (
+    clip,
+    clip_groups,
+    make_optimizer,
+    norms_of_groups,
+    set_rates,
+)
 from biojepa.engine.plan import ShuffledPlan, StepPlan
 from biojepa.engine.progress import ProgressLine
 from biojepa.engine.randomness import (
+    BatchKey,
     keyed_torch_rng,
     seed_global_torch,
     torch_generator,
     torch_seed,
 )
-from biojepa.engine.run import MetricsLog, RunLock, read_settings, write_settings
+from biojepa.engine.run import MetricsLog, RunLock, as_stored, read_settings, write_settings
 from biojepa.engine.signals import move
 from biojepa.engine.step import StepInfo
 from biojepa.engine.totals import global_counts, global_parts
-from biojepa.errors import RunError
+from biojepa.errors import ConfigError, MissingDependencyError, RunError
 
 Evaluate = Callable[[Objective, int], dict[str, float]]
 
@@ -134,6 +142,8 @@ def train(
     DeviceError, ConfigError
         If device or settings are impossible.
     """
+    if (monitor is not None and evaluate is None) or (patience is not None and monitor is None):
+        raise ConfigError("expected evaluate= with monitor=, and monitor= with patience=")
     fabric = make_fabric(config)
     fabric.launch()
     run = None if out is None else Path(out)
@@ -142,6 +152,7 @@ def train(
         RunLock(run) if run is not None and lead else nullcontext(),
         keyed_torch_rng(config.seed, "train"),
         stop_on_signals(run is not None) as request,
+        ExitStack() as stack,
     ):
         if config.compile:
             for part in objective.modules():
@@ -150,7 +161,7 @@ def train(
         network = ForwardPass(objective)
         module = fabric.setup_module(network)
         # sharding replaces the parameters, so the optimiser comes after the model
-        optimizer: Any = fabric.setup_optimizers(make_optimizer(objective, config))
+        optimizer = make_optimizer(objective, config)
         plan = plan or ShuffledPlan(len(data), config.batch_size, config.seed)
         loader = StepLoader(
             data,
@@ -169,7 +180,7 @@ def train(
         if run is not None:
             latest = _open_run(run, config, settings, resume=resume, override=override, lead=lead)
             if latest is not None:
-                state = load_checkpoint(latest, objective, optimizer.optimizer)
+                state = load_checkpoint(latest, objective, optimizer)
                 start = state["step"]
                 guard.skipped, guard.in_a_row = state["skipped"], state["skipped_in_a_row"]
                 alarm.bad = state["alarm"]
@@ -179,7 +190,7 @@ def train(
         line = ProgressLine(config.steps, start, lead and progress is not False, force=progress)
         events = _tensorboard(run) if config.tensorboard and run and lead else None
         result = TrainResult(step=start, best=best, skipped=guard.skipped)
-        watched = _watched_batch(data, objective, config) if config.diagnose_every else None
+        watched = _watched_batch(data, objective, config, plan) if config.diagnose_every else None
         seen, tick, began = 0, time.perf_counter(), time.perf_counter()
 
         def save(step: int) -> None:
@@ -194,7 +205,7 @@ def train(
                 "best": best.state(),
                 "world_size": fabric.world_size,
             }
-            save_checkpoint(run, objective, optimizer.optimizer, state)
+            save_checkpoint(run, objective, optimizer, state)
             if lead:
                 rotate(
                     run,
@@ -203,7 +214,9 @@ def train(
                 )
 
         objective.train()
-        for step, batches in enumerate(loader.iterate(start, config.steps), start):
+        stop = start if best.exhausted else config.steps
+        steps = stack.enter_context(closing(loader.iterate(start, stop)))
+        for step, batches in enumerate(steps, start):
             info = StepInfo(step, config.steps, plan.steps_per_epoch, accumulate=config.accumulate)
             lr, decay = set_rates(optimizer, config, step)
             objective.before_step(info)
@@ -225,16 +238,16 @@ def train(
                     sums[name] = sums[name] + part.detach() if name in sums else part.detach()
                 seen += len(batch)
             groups = clip_groups(optimizer, step)
-            taken = guard.accept(loss, gradients(groups), step)
-            norm = 0.0
-            if taken:
-                norm = _clip(groups, config.clip)
+            norms = norms_of_groups(groups)
+            if guard.accept(loss, norms, step):
+                clip(groups, norms, config.clip)
                 optimizer.step()
                 objective.after_step(info)
             optimizer.zero_grad(set_to_none=True)
 
             done = step + 1
             row: dict[str, float] = {}
+            improved = False
             if watched is not None and (done % config.diagnose_every == 0 or done == config.steps):
                 rng = torch_generator(config.seed, "diagnose", done)
                 with network.whole(), torch.no_grad():
@@ -245,10 +258,12 @@ def train(
                 with network.whole():
                     scores = evaluate(objective, done)
                 row |= scores
-                if monitor is not None and best.update(scores[monitor], done):
-                    save(done)
-            stop = request.agreed() or best.exhausted or done == config.steps
-            if row or stop or done % config.log_every == 0:
+                if monitor is not None:
+                    improved = best.update(_monitored(scores, monitor), done)
+            asked = request.agreed()
+            ended = best.exhausted or done == config.steps
+            # a stop by signal logs no row of its own: the resumed run has the same metrics
+            if row or ended or done % config.log_every == 0:
                 now = time.perf_counter()
                 speed, seen, tick = seen * fabric.world_size / (now - tick), 0, now
                 values = global_parts({"total": loss, **sums})
@@ -262,7 +277,7 @@ def train(
                         f"momentum_{name}": copy.momentum(info)
                         for name, copy in objective.momentum_copies().items()
                     },
-                    "grad_norm": norm,
+                    "grad_norm": float(norms.norm()),
                     "skipped": guard.skipped,
                     **row,
                     "samples_per_s": round(speed, 2),
@@ -276,9 +291,10 @@ def train(
                         events.add_scalar(name, value, done)
                 line.show(done, row)
             result.step = done
-            if stop or done % config.checkpoint_every == 0:
+            # after the row: a checkpoint never knows a step that the metrics lack
+            if asked or ended or improved or done % config.checkpoint_every == 0:
                 save(done)
-            if stop:
+            if asked or ended:
                 break
         line.close()
         if events is not None:
@@ -311,8 +327,9 @@ def _open_run(
         before = read_settings(run)
         changes = changed_settings(before.get("train", {}), config)
         stored = {k: v for k, v in before.items() if k != "train"}
-        for key in sorted(stored.keys() | (settings or {}).keys()):
-            old, new = stored.get(key), (settings or {}).get(key)
+        given = as_stored(settings or {})
+        for key in sorted(stored.keys() | given.keys()):
+            old, new = stored.get(key), given.get(key)
             if old != new:
                 changes.append(f"{key}: {_short(old)} -> {_short(new)}")
         if changes:
@@ -331,25 +348,27 @@ def _short(value: Any) -> str:
     return text if len(text) < 60 else text[:57] + "..."
 
 
-def _watched_batch(data: DataSource, objective: Objective, config: TrainConfig) -> Any:
+def _watched_batch(
+    data: DataSource, objective: Objective, config: TrainConfig, plan: StepPlan
+) -> Any:
     """The batch that diagnostics are computed on: the same records and masks over the run."""
-    plan = ShuffledPlan(len(data), config.diagnose_records, config.seed)
-    loader = StepLoader(data, objective.collator(), plan, seed=config.seed ^ 0x5EED)
-    return loader.batch(0)
+    indices = plan.watched(config.diagnose_records)
+    key = BatchKey(config.seed ^ 0x5EED, 0, np.arange(len(indices)), len(indices))
+    return objective.collator()(data.fetch(indices, key), key)
 
 
-def _clip(groups: dict[str, list[torch.nn.Parameter]], limit: float) -> float:
-    """Clip each group to `limit` (0: only measure); the norm over all groups."""
-    norms = []
-    for parameters in groups.values():
-        norm = torch.nn.utils.get_total_norm(gradients({"": parameters}))
-        if limit:
-            torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
-        norms.append(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
-    return float(torch.stack(norms).norm()) if norms else 0.0
+def _monitored(scores: dict[str, float], monitor: str) -> float:
+    """The score that decides, as rank 0 has it: all ranks keep and stop alike."""
+    if monitor not in scores:
+        raise ConfigError(f"expected monitor to be one of {sorted(scores)}, got {monitor!r}")
+    return from_rank_zero(float(scores[monitor]))
 
 
 def _tensorboard(run: Path) -> Any:
-    from torch.utils.tensorboard import SummaryWriter
-
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingDependencyError(
+            "tensorboard=True needs TensorBoard: pip install tensorboard"
+        ) from error
     return SummaryWriter(str(run / "tensorboard"))
