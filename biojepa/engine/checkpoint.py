@@ -18,11 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from biojepa.engine.distributed import barrier, rank
+from biojepa.engine.distributed import agree_any, rank
 from biojepa.engine.files import check_folder, read_json, read_tensors, write_folder
 from biojepa.engine.objective import Objective
-from biojepa.errors import CheckpointError, DamagedCheckpointWarning
+from biojepa.errors import CheckpointError, DamagedCheckpointWarning, RunError
 
+FORMAT = 1
 NAME = re.compile(r"step-(\d{8})")
 
 
@@ -63,9 +64,14 @@ def save_checkpoint(
             tensors["model"][key] = value
     for key, value in _optimizer_state(objective, optimizer).items():
         tensors["optimizer"][key] = whole_tensor(value)
+    failure = None
     if rank() == 0:
-        write_folder(folder, tensors, {"state.json": state})
-    barrier()
+        try:
+            write_folder(folder, tensors, {"state.json": {"format": FORMAT, **state}})
+        except RunError as error:
+            failure = error
+    if agree_any(failure is not None):  # no rank waits for one that has given up
+        raise failure or RunError(f"rank 0 could not write {folder}: see its message")
     return folder
 
 
@@ -81,6 +87,11 @@ def load_checkpoint(
     """
     check_folder(folder)
     state = read_json(folder / "state.json")
+    if state.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{folder} has format {state.get('format')}, this version reads {FORMAT}: use the "
+            "version of biojepa that wrote it"
+        )
     weights = read_tensors(folder / "model.safetensors")
     for name in objective.momentum_copies():
         copy = read_tensors(folder / f"{name}.safetensors")
@@ -92,7 +103,7 @@ def load_checkpoint(
 
 
 def load_weights(module: nn.Module, weights: dict[str, Tensor], *, where: str) -> None:
-    """Copy weights in place: every key, every shape, nothing left over, all finite.
+    """Copy weights in place: every key, every shape, nothing left over, all finite, or none.
 
     Raises
     ------
@@ -109,15 +120,16 @@ def load_weights(module: nn.Module, weights: dict[str, Tensor], *, where: str) -
                 f"{where} is of another model: it {kind} {min(keys)!r} ({len(keys)} such keys); "
                 "build the model with the settings it was trained with"
             )
+    for key, value in weights.items():
+        if own[key].shape != value.shape:
+            raise CheckpointError(
+                f"{where} is of another model: {key!r} has shape {tuple(value.shape)}, "
+                f"expected {tuple(own[key].shape)}"
+            )
+        if value.is_floating_point() and not value.isfinite().all():
+            raise CheckpointError(f"{where} is damaged: {key!r} holds NaN or infinity")
     with torch.no_grad():
         for key, value in weights.items():
-            if own[key].shape != value.shape:
-                raise CheckpointError(
-                    f"{where} is of another model: {key!r} has shape {tuple(value.shape)}, "
-                    f"expected {tuple(own[key].shape)}"
-                )
-            if value.is_floating_point() and not value.isfinite().all():
-                raise CheckpointError(f"{where} is damaged: {key!r} holds NaN or infinity")
             _copy_into(own[key], value)
 
 

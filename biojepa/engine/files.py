@@ -38,12 +38,12 @@ def write_folder(
         If the disk is full or not writable; nothing is left behind, what was there stays.
     """
     temporary = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
+    old = folder.with_name(f".old-{folder.name}-{os.getpid()}")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         for stem, state in tensors.items():
-            whole = {k: v.detach().cpu().contiguous() for k, v in state.items()}
-            save_file(whole, temporary / f"{stem}.safetensors")
+            save_file(_separate(state), temporary / f"{stem}.safetensors")
         for name, value in texts.items():
             text = json.dumps(value, indent=1, allow_nan=False)
             (temporary / name).write_text(text, encoding="utf-8")
@@ -53,7 +53,6 @@ def write_folder(
         for name in [*names, SUMS]:
             _sync(temporary / name)
         _sync(temporary)
-        old = folder.with_name(f".old-{folder.name}-{os.getpid()}")
         if folder.exists():
             folder.rename(old)
         temporary.rename(folder)
@@ -61,6 +60,8 @@ def write_folder(
         shutil.rmtree(old, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if old.exists() and not folder.exists():
+            old.rename(folder)
         needed = sum(t.numel() * t.element_size() for s in tensors.values() for t in s.values())
         raise RunError(
             f"cannot write {folder} (about {needed:,} bytes): {error}; free space or choose "
@@ -93,12 +94,12 @@ def check_folder(folder: Path) -> None:
     Raises
     ------
     CheckpointError
-        If a file is missing, added under a listed name, or changed.
+        If a file is missing, changed, or (weights and settings) not listed.
     """
     path = folder / SUMS
     if not path.is_file():
         raise CheckpointError(f"{folder} is damaged or not a biojepa folder: it has no {SUMS} file")
-    listed = 0
+    listed = set()
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         digest, _, name = line.partition("  ")
         if not name or "/" in name or "\\" in name or name.startswith("."):
@@ -108,9 +109,12 @@ def check_folder(folder: Path) -> None:
                 f"{folder / name} is damaged: its SHA-256 is not the one in {SUMS}; use another "
                 "copy, or verify=False to load it all the same"
             )
-        listed += 1
-    if not listed:
-        raise CheckpointError(f"{path} is damaged: it lists no file")
+        listed.add(name)
+    present = {p.name for p in folder.iterdir() if p.suffix in (".safetensors", ".json")}
+    if not listed or present - listed:
+        raise CheckpointError(
+            f"{path} is damaged: it does not list {min(present - listed, default='any file')}"
+        )
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -153,6 +157,18 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _separate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors on the CPU of which no two share memory (tied weights), as the format asks."""
+    seen: set[int] = set()
+    out = {}
+    for name, value in state.items():
+        whole = value.detach().cpu().contiguous()
+        place = whole.untyped_storage().data_ptr()
+        out[name] = whole.clone() if place in seen else whole
+        seen.add(place)
+    return out
 
 
 def _sync(path: Path) -> None:
