@@ -16,7 +16,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from biojepa.errors import ConfigError, DataError
+from biojepa.errors import CheckpointError, ConfigError, DataError
 
 ClassWeight = str | Mapping[Any, float] | None
 
@@ -48,6 +48,37 @@ class LabelCode:
         if self.columns:
             return [np.array([0, 1], dtype=self.dtype) for _ in self.classes]
         return self.classes
+
+    def to_config(self) -> dict[str, Any]:
+        """As a JSON-able dict.
+
+        Raises
+        ------
+        ConfigError
+            If classes are neither text nor numbers.
+        """
+        values = self.classes.tolist()
+        if not all(isinstance(v, str | int | float) for v in values):
+            raise ConfigError(f"expected classes of text or numbers to save them, got {values[:3]}")
+        return {"classes": values, "columns": self.columns, "dtype": self.dtype.str}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> LabelCode:
+        """From the dict of `to_config`.
+
+        Raises
+        ------
+        CheckpointError
+            If it is not such a dict.
+        """
+        try:
+            values, columns, dtype = (config[k] for k in ("classes", "columns", "dtype"))
+            kind = np.dtype(dtype)
+            return cls(np.array(values, dtype=None if columns else kind), bool(columns), kind)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"expected classes, columns and dtype of the labels, got {config!r} ({error})"
+            ) from error
 
     def probabilities(self, logits: NDArray) -> NDArray[np.float64]:
         """From logits (n, K): softmax over classes, or sigmoid of each column."""

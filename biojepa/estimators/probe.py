@@ -5,6 +5,7 @@ Letters: n records, D features, K classes or columns.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,20 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from biojepa.errors import DataError
-from biojepa.estimators.labels import ClassWeight, check_class_weight, draw_seed, read_labels
+from biojepa.errors import CheckpointError, DataError
+from biojepa.estimators.labels import (
+    ClassWeight,
+    LabelCode,
+    check_class_weight,
+    draw_seed,
+    read_labels,
+)
 
 CERTAIN = 40.0  # ours: a log odds whose probability is 0 or 1 to within 1e-17
+
+# ours: a float32 feature that varies by less than so much of itself varies by rounding, which
+# standardisation would blow up to the size of the others
+ROUNDING = 1e-5
 
 
 class LinearProbe(ClassifierMixin, BaseEstimator):
@@ -89,11 +100,14 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
             If features, labels or settings cannot be used.
         """
         check_class_weight(self.class_weight)
-        features: NDArray = validate_data(self, X, dtype=np.float64)
+        features: NDArray = validate_data(self, X, dtype=[np.float64, np.float32])
         code, labels = read_labels(y, len(features), estimator="LinearProbe")
         seed = draw_seed(self.random_state)
-        self.scaler_ = StandardScaler().fit(features)
-        Z = self.scaler_.transform(features)
+        self.scaler_ = StandardScaler().fit(features.astype(np.float64))
+        if features.dtype == np.float32:
+            noise = self.scaler_.scale_ < ROUNDING * np.abs(features).max(axis=0)
+            self.scaler_.scale_[noise] = 1.0
+        Z = self.scaler_.transform(features.astype(np.float64))
         targets = labels.T if code.columns else [code.classes[labels]]
         fits = [self._regression(Z, target, seed) for target in targets]
         self.coef_ = np.concatenate([coef for coef, _, _ in fits])
@@ -121,6 +135,41 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         """Classes (n,), or 0/1 columns (n, K)."""
         scores = self.decision_function(X)
         return self._code.predict(scores)
+
+    def export_state(self) -> dict[str, NDArray]:
+        """The fitted numbers: `mean` and `std` (D,), `coef` (K, D), `intercept` (K,)."""
+        check_is_fitted(self)
+        scaler = self.scaler_
+        arrays = {"mean": scaler.mean_, "std": scaler.scale_}
+        return arrays | {"coef": self.coef_, "intercept": self.intercept_}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, ArrayLike], code: LabelCode) -> LinearProbe:
+        """A fitted probe from `export_state`.
+
+        Raises
+        ------
+        CheckpointError
+            If the arrays do not fit together or to the classes.
+        """
+        arrays = {name: np.asarray(value, dtype=np.float64) for name, value in state.items()}
+        shapes = {name: value.shape for name, value in arrays.items()}
+        n_rows = 1 if not code.columns and len(code) == 2 else len(code)
+        n_features = shapes["mean"][0] if shapes.get("mean") else 0
+        expected = {"mean": (n_features,), "std": (n_features,)}
+        if shapes != expected | {"coef": (n_rows, n_features), "intercept": (n_rows,)}:
+            raise CheckpointError(
+                f"expected mean and std (D,), coef ({n_rows}, D) and intercept ({n_rows},) of a "
+                f"probe of {len(code)} classes, got {shapes}"
+            )
+        probe = cls()
+        scaler = probe.scaler_ = StandardScaler()
+        scaler.mean_, scaler.scale_ = arrays["mean"], arrays["std"]
+        scaler.n_features_in_ = probe.n_features_in_ = n_features
+        probe.coef_, probe.intercept_ = arrays["coef"], arrays["intercept"]
+        probe.classes_ = code.classes_
+        probe._code = code
+        return probe
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

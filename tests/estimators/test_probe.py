@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,8 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from biojepa.errors import ConfigError, DataError
-from biojepa.estimators.labels import class_weights, draw_seed, read_labels
+from biojepa.errors import CheckpointError, ConfigError, DataError
+from biojepa.estimators.labels import LabelCode, class_weights, draw_seed, read_labels
 from biojepa.estimators.probe import LinearProbe
 
 
@@ -61,6 +63,30 @@ def test_a_column_of_one_class_predicts_it() -> None:
     probe = LinearProbe().fit(X, y)
     assert probe.predict(X)[:, 1:].tolist() == [[1, 0]] * len(X)
     np.testing.assert_allclose(probe.predict_proba(X)[:, 1:], [[1.0, 0.0]] * len(X), atol=1e-15)
+
+
+def test_rounding_noise_of_a_float32_feature_is_not_blown_up() -> None:
+    X, y = _data()
+    noisy = X.astype(np.float32)
+    noisy[:, 5] = 1.0 + np.random.default_rng(0).choice([0.0, 1.2e-7], len(X))
+    probe = LinearProbe(C=1.0).fit(noisy, y[:, 0])
+    assert probe.scaler_.scale_[5] == 1.0
+    assert abs(probe.coef_[0, 5]) < 1e-6
+    assert (probe.scaler_.scale_[:5] != 1.0).all()
+
+
+def test_a_probe_of_arrays_predicts_the_same_and_refuses_other_shapes() -> None:
+    X, y = _data()
+    for labels in (y, y[:, 0], y.sum(1)):
+        probe = LinearProbe().fit(X, labels)
+        code = LabelCode.from_config(json.loads(json.dumps(probe._code.to_config())))
+        again = LinearProbe.from_state(probe.export_state(), code)
+        np.testing.assert_array_equal(again.predict_proba(X), probe.predict_proba(X))
+        assert again.predict(X).dtype == probe.predict(X).dtype
+    with pytest.raises(CheckpointError, match="4 classes"):
+        LinearProbe.from_state(probe.export_state() | {"coef": np.zeros((3, 6))}, code)
+    with pytest.raises(CheckpointError, match="dtype"):
+        LabelCode.from_config({"classes": [0, 1]})
 
 
 def test_scikit_learns_scorer_sees_two_columns_as_two_labels() -> None:
