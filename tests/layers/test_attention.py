@@ -79,13 +79,17 @@ def test_bf16_attention_is_near_fp32_with_and_without_gradient(grad) -> None:
     torch.testing.assert_close(out.float().detach(), exact, rtol=0.05, atol=0.02)
 
 
-def test_the_kernel_follows_device_precision_gradient_and_length() -> None:
+@pytest.mark.parametrize("tiles", [True, False])
+def test_the_kernel_follows_device_precision_gradient_and_length(tiles, monkeypatch) -> None:
+    monkeypatch.setattr(attention, "CPU_HAS_TILES", tiles)
     half = torch.bfloat16
     assert not use_fused_kernel("cpu", half, grad=True, n_tokens=200)
-    assert use_fused_kernel("cpu", half, grad=False, n_tokens=200)
+    assert use_fused_kernel("cpu", half, grad=False, n_tokens=200) == tiles
+    assert use_fused_kernel("cpu", half, grad=False, n_tokens=300)
     assert use_fused_kernel("cpu", half, grad=True, n_tokens=5000)
-    assert use_fused_kernel("cpu", torch.float32, grad=True, n_tokens=200)
-    assert use_fused_kernel("cuda", half, grad=True, n_tokens=200)
+    for grad in (True, False):
+        assert use_fused_kernel("cpu", torch.float32, grad=grad, n_tokens=200)
+        assert use_fused_kernel("cuda", half, grad=grad, n_tokens=200)
 
 
 def test_attention_equals_torch_multihead_attention_with_the_same_weights() -> None:
