@@ -94,7 +94,10 @@ def load_checkpoint(
         )
     weights = read_tensors(folder / "model.safetensors")
     for name in objective.momentum_copies():
-        copy = read_tensors(folder / f"{name}.safetensors")
+        path = folder / f"{name}.safetensors"
+        if not path.is_file():
+            raise CheckpointError(f"{folder} is of another model: it has no momentum copy {name!r}")
+        copy = read_tensors(path)
         weights |= {f"{name}.{key}": value for key, value in copy.items()}
     load_weights(objective, weights, where=str(folder))
     if optimizer is not None:

@@ -19,12 +19,18 @@ from torch import Tensor
 from biojepa.errors import ConfigError, DataError
 
 LossKind = Literal["l1", "smooth_l1", "mse", "cosine"]
+Unit = Literal["token", "record"]
 
 
 def token_loss(
-    pred: Tensor, target: Tensor, *, kind: LossKind, valid: Tensor | None = None
+    pred: Tensor,
+    target: Tensor,
+    *,
+    kind: LossKind,
+    valid: Tensor | None = None,
+    unit: Unit = "token",
 ) -> tuple[Tensor, Tensor]:
-    """Loss of predicted tokens, summed over tokens.
+    """Loss of predicted tokens, summed over tokens or over records.
 
     Parameters
     ----------
@@ -36,12 +42,15 @@ def token_loss(
         False where a token is padding. Such tokens count nowhere and get no gradient, whatever
         they hold (NaN included).
 
+    unit : {"token", "record"}
+        What is summed and counted: tokens, or records, each with the mean of its tokens.
+
     Returns
     -------
     total : Tensor, scalar
-        Sum of the token losses over valid tokens.
+        Sum of the losses of valid tokens, or of the records that have any.
     count : Tensor, scalar
-        Number of valid tokens, as a float. The mean loss is `total / count`.
+        Number of these, as a float. The mean loss is `total / count`.
 
     Raises
     ------
@@ -65,11 +74,17 @@ def token_loss(
         pred, target = full_precision(pred), full_precision(target)
         if valid is None:
             tokens = _per_token(pred, target, kind)
+            if unit == "record":
+                tokens = tokens.mean(dim=-1)
             return tokens.sum(), tokens.new_tensor(tokens.numel())
         # filled before the loss, not after: NaN times a zero gradient would still be NaN
         padding = ~valid.unsqueeze(-1)
         tokens = _per_token(pred.masked_fill(padding, 0), target.masked_fill(padding, 0), kind)
-        return tokens.masked_fill(~valid, 0).sum(), valid.sum().to(tokens.dtype)
+        tokens, n_valid = tokens.masked_fill(~valid, 0), valid.sum(dim=-1)
+        if unit == "record":
+            means = tokens.sum(dim=-1) / n_valid.clamp(min=1)
+            return means.sum(), (n_valid > 0).sum().to(tokens.dtype)
+        return tokens.sum(), n_valid.sum().to(tokens.dtype)
 
 
 def full_precision(x: Tensor) -> Tensor:

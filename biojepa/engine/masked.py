@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from biojepa.engine.checkpoint import load_weights, whole_tensor
 from biojepa.engine.diagnostics import lidar, prediction_skill
-from biojepa.engine.losses import LossKind, token_loss
-from biojepa.engine.momentum import Momentum, Schedule, momentum_copy
+from biojepa.engine.losses import LossKind, Unit, token_loss
+from biojepa.engine.momentum import PER, WHEN, Momentum, Schedule, momentum_copy
 from biojepa.engine.objective import Losses, Objective, embedding_health
 from biojepa.engine.randomness import BatchKey
 from biojepa.engine.regularisers import Regulariser
@@ -33,6 +33,7 @@ from biojepa.engine.signals import MaskPlan, Signals
 from biojepa.engine.step import StepInfo
 from biojepa.errors import ConfigError
 from biojepa.layers.gather import gather_tokens
+from biojepa.layers.pooling import pool_tokens
 
 LIDAR_RECORDS, LIDAR_VIEWS = 64, 8  # ours: enough for D <= 128, see generative_theory C
 
@@ -75,8 +76,12 @@ class Target:
     momentum: Schedule = field(default_factory=lambda: Linear(0.996, 1.0))
 
     def __post_init__(self) -> None:
-        choices = {"of": ("all", "contextual"), "norm": ("none", "layernorm", "l2")}
-        for name, allowed in (choices | {"mode": ("eval", "train")}).items():
+        choices: dict[str, tuple[str, ...]] = {
+            "of": ("all", "contextual"),
+            "norm": ("none", "layernorm", "l2"),
+        }
+        choices |= {"mode": ("eval", "train"), "update": WHEN, "per": PER}
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"expected {name} in {allowed}, got {getattr(self, name)!r}")
 
@@ -154,7 +159,7 @@ class MaskedJEPA(Objective):
     target : Target
     loss : {"l1", "smooth_l1", "mse", "cosine"}
     average : {"tokens", "sets"}
-        Every target token counts alike, or every target set.
+        Every target token counts alike, or every target set of every record.
     regulariser : Regulariser, optional
         Keeps the context encoder's output from collapsing; returns its weighted term.
     downstream : {"target", "context"}
@@ -224,13 +229,13 @@ class MaskedJEPA(Objective):
 
     @property
     def downstream_encoder(self) -> Any:
-        """The network whose features are used; in a contextual copy, it has no `embed`."""
+        """The network whose features are used; a contextual copy has no `embed` of its own."""
         return self.target_encoder if self.downstream == "target" else self.encoder
 
     def encode(self, x: Signals, *, layer: int = -1) -> Tensor:
         """Tokens (B, N, D) of the downstream network for whole, unmasked signals."""
         network = self.downstream_encoder
-        embedder = network if hasattr(network, "embed") else self.encoder
+        embedder = network if self.target.of == "all" else self.encoder
         return network.contextualise(embedder.embed(x), valid=self._valid(x), layer=layer)
 
     def export_state(self) -> dict[str, Tensor]:
@@ -294,9 +299,8 @@ class MaskedJEPA(Objective):
                 )
                 pred = self.predictor(context, plan.context, index, plan.kind, **masks)
                 hidden = gather_tokens(whole, index)
-                total, count = token_loss(pred, hidden, kind=self.loss, valid=ask)
-                if self.average == "sets":
-                    total, count = total * len(x) / count, count.new_tensor(len(x))
+                unit: Unit = "record" if self.average == "sets" else "token"
+                total, count = token_loss(pred, hidden, kind=self.loss, valid=ask, unit=unit)
                 preds[-1].append(pred)
                 targets[-1].append(hidden)
                 sums.append(total)
@@ -326,8 +330,10 @@ class MaskedJEPA(Objective):
         for plan in batch.plans:
             for i, index in enumerate(plan.targets):
                 ask = _both(plan.valid_targets(i), valid, index)
-                tokens = index.numel() if ask is None else int(ask.sum())
-                count += len(batch) if self.average == "sets" else tokens
+                if self.average == "sets":
+                    count += len(batch) if ask is None else int(ask.any(dim=1).sum())
+                else:
+                    count += index.numel() if ask is None else int(ask.sum())
         counts = {"prediction": count}
         if self.regulariser is not None:
             counts["regulariser"] = 1.0
@@ -336,14 +342,19 @@ class MaskedJEPA(Objective):
     def diagnose(self, batch: MaskedBatch, rng: torch.Generator) -> dict[str, float]:
         """Embedding health, LiDAR over masks, and skill over a position-only baseline."""
         x = batch.signals
-        values = embedding_health(self.encode(x).float().mean(dim=1))
+        valid = self._valid(x)
+        values = embedding_health(pool_tokens(self.encode(x).float(), pool="mean", valid=valid))
         prediction = self.predict(x, batch.plans)
         skills = [
-            prediction_skill(pred.float(), target.float(), index)
+            prediction_skill(
+                pred.float(), target.float(), index, _both(plan.valid_targets(i), valid, index)
+            )
             for plan, preds, targets in zip(
                 batch.plans, prediction.pred, prediction.target, strict=True
             )
-            for pred, target, index in zip(preds, targets, plan.targets, strict=True)
+            for i, (pred, target, index) in enumerate(
+                zip(preds, targets, plan.targets, strict=True)
+            )
         ]
         values["skill"] = float(torch.as_tensor(skills).mean())
         if len(x) >= 16:
@@ -360,7 +371,7 @@ class MaskedJEPA(Objective):
             plan = self.sampler(len(x), draws)[0].to(tokens.device)
             seen = _both(plan.context_valid, valid, plan.context)
             out = self.encoder.contextualise(tokens, keep=plan.context, valid=seen)
-            views.append(out.float().mean(dim=1))
+            views.append(pool_tokens(out.float(), pool="mean", valid=seen))
         return torch.stack(views, dim=1)
 
     def _valid(self, x: Signals) -> Tensor | None:
