@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+# tiny models are faster on one thread, and runs of child processes do not fight for the cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# scikit-learn skips its array-API check without it; it must be set before scipy is imported
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 PARITY = ROOT / "tests" / "parity"
 

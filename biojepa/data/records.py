@@ -98,6 +98,18 @@ def open_records(
     return ArrayRecords(X, fs=fs, channels=channels, units=units)
 
 
+def is_table(X: Any) -> bool:
+    """Whether X is (n, time), one nameless channel, or something only scikit-learn can refuse."""
+    if isinstance(X, str | PathLike | SignalStore) or hasattr(X, "ch_names"):
+        return False
+    if isinstance(X, list | tuple):
+        first = X[0] if X else 0.0
+        return not isinstance(first, str | PathLike | np.ndarray) and np.ndim(first) < 2
+    if isinstance(X, np.ndarray):
+        return X.ndim != 3 and not (X.dtype == object and X.ndim == 1)
+    return True
+
+
 class ArrayRecords:
     """Records in memory: one array, or a list of arrays of unequal length."""
 

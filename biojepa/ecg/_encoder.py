@@ -58,9 +58,7 @@ def pretrained_of(encoder: Any, *, verify: bool) -> Pretrained | None:
             "expected encoder= a model folder, a shipped name, FrozenEstimator(fitted_ecgjepa) or "
             f"None, got {type(encoder).__name__}"
         )
-    return Pretrained(
-        fitted.jepa_, fitted.model_config_, fitted.preprocess_, TrainResult(), fitted.training_
-    )
+    return fitted.pretrained()
 
 
 def fresh_model(

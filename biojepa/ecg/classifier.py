@@ -13,9 +13,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from biojepa.data.records import is_table
 from biojepa.ecg._classifier_file import FittedClassifier, read_classifier, write_classifier
 from biojepa.ecg._encoder import fresh_model, pretrained_of
-from biojepa.ecg.estimator import ECGJEPA, _is_table
+from biojepa.ecg.estimator import ECGJEPA
 from biojepa.ecg.finetune import (
     fill_up,
     make_crops,
@@ -336,14 +337,14 @@ class ECGClassifier(ClassifierMixin, BaseEstimator):
 
     def _table(self, X: Any, *, reset: bool) -> Any:
         """A 2-D X after scikit-learn's own checks; anything else as it is."""
-        if not _is_table(X):
+        if not is_table(X):
             return X
         return np.array(validate_data(self, X, reset=reset, dtype="numeric"))
 
     def _set(self, X: Any) -> ECGJEPA:
         """The reader with this estimator's present settings."""
         reader, fs = self._reader, self.fs
-        if fs is None and _is_table(X) and hasattr(reader, "model_config_"):
+        if fs is None and is_table(X) and hasattr(reader, "model_config_"):
             fs = reader.model_config_.rate_hz
         options = {name: getattr(self, name) for name in _SHARED}
         return reader.set_params(fs=fs, device=self.device, **options)

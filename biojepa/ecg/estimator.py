@@ -11,22 +11,20 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from biojepa.data.records import ArrayRecords, Records, open_records
-from biojepa.data.store import SignalStore
-from biojepa.ecg.config import ECGModelConfig
+from biojepa.data.records import ArrayRecords, Records, is_table, open_records
+from biojepa.ecg._encoder_file import read_encoder, write_encoder
 from biojepa.ecg.inputs import ECGInputs
-from biojepa.ecg.model import build_jepa
-from biojepa.ecg.preprocess import ECGPreprocess, Preprocessed
+from biojepa.ecg.preprocess import Preprocessed
 from biojepa.ecg.pretrain import MIN_PATCHES, Pretrained, name_leads, pretrain
 from biojepa.ecg.recipes import get_recipe
 from biojepa.engine.devices import resolve_device
 from biojepa.engine.train import TrainResult
 from biojepa.errors import ConfigError
 from biojepa.estimators.features import check_pool, extract_features, feature_width, windows_of
-from biojepa.estimators.saved import load_model, save_model
+from biojepa.estimators.labels import draw_seed
 
 
 class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -194,7 +192,7 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             units=self.units,
             model=options or None,
             training=self._training(),
-            init=self._start(),
+            init=None if self.init is None else read_encoder(self.init, verify=self.verify)[0],
             out=None if self.run_dir is None else Path(self.run_dir),
             progress=True if self.verbose else None,
         )
@@ -280,24 +278,13 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             If it cannot be written.
         """
         check_is_fitted(self)
-        save_model(
-            folder,
-            modality="ecg",
-            kind="encoder",
-            config={
-                "model": self.model_config_.to_config(),
-                "preprocess": self.preprocess_.to_config(),
-                "estimator": {
-                    "preset": self.preset,
-                    "pool": self.pool,
-                    "layer": self._layers(),
-                    "scale": self.scale,
-                },
-                "metrics": self.history_[-1] if self.history_ else {},
-            },
-            weights=self.jepa_.export_state(),
-            training=self.training_,
-        )
+        options = {
+            "preset": self.preset,
+            "pool": self.pool,
+            "layer": self._layers(),
+            "scale": self.scale,
+        }
+        write_encoder(folder, self.pretrained(), options)
 
     @classmethod
     def from_pretrained(cls, folder: str | PathLike, *, verify: bool = True) -> ECGJEPA:
@@ -310,11 +297,7 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         CheckpointError
             If it is absent, damaged, or not an ECG encoder.
         """
-        config, weights, training = load_model(
-            folder, modality="ecg", kind="encoder", verify=verify
-        )
-        model = ECGModelConfig.from_config(config["model"])
-        options = config["estimator"]
+        fitted, options = read_encoder(folder, verify=verify)
         layers = options["layer"]
         estimator = cls(
             preset=options["preset"],
@@ -322,12 +305,8 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             layer=layers[0] if len(layers) == 1 else layers,
             scale=options["scale"],
         )
-        jepa = build_jepa(model)
-        jepa.load_export(weights, where=str(folder))
-        preprocess = ECGPreprocess.from_config(config["preprocess"])
-        result = TrainResult(rows=[config["metrics"]] if config["metrics"] else [])
-        estimator._take(Pretrained(jepa, model, preprocess, result, training))
-        estimator.n_features_in_ = len(model.leads)
+        estimator._take(fitted)
+        estimator.n_features_in_ = len(fitted.config.leads)
         return estimator
 
     @property
@@ -354,12 +333,12 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         training = get_recipe(self.preset).train
         steps = changes.get("steps", training.steps)
         warmup = round(training.warmup_steps * steps / training.steps)
-        seed = _seed(self.random_state)
+        seed = draw_seed(self.random_state)
         return replace(training, **changes, warmup_steps=warmup, seed=seed, device=self.device)
 
     def _open(self, X: Any, *, reset: bool) -> Records:
         """Records of whatever X is; 2-D arrays go through scikit-learn's own checks."""
-        if _is_table(X):
+        if is_table(X):
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_min_samples=1)
             X = np.asarray(X)[:, None, :]
             rate = self.fs or self._own_rate(reset)
@@ -393,32 +372,8 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.history_ = fitted.result.rows
         self.missing_leads_ = ()
 
-    def _start(self) -> Pretrained | None:
-        """The model of `init`."""
-        if self.init is None:
-            return None
-        given = ECGJEPA.from_pretrained(self.init, verify=self.verify)
-        return Pretrained(
-            given.jepa_, given.model_config_, given.preprocess_, TrainResult(), given.training_
-        )
-
-
-def _is_table(X: Any) -> bool:
-    """Whether X is (n, time), one nameless channel, or something only scikit-learn can refuse."""
-    if isinstance(X, str | PathLike | SignalStore) or hasattr(X, "ch_names"):
-        return False
-    if isinstance(X, list | tuple):
-        first = X[0] if X else 0.0
-        return not isinstance(first, str | PathLike | np.ndarray) and np.ndim(first) < 2
-    if isinstance(X, np.ndarray):
-        return X.ndim != 3 and not (X.dtype == object and X.ndim == 1)
-    return True
-
-
-def _seed(random_state: Any) -> int:
-    """A seed; without one, fresh entropy and not numpy's global generator."""
-    if random_state is None:
-        return int(np.random.default_rng().integers(2**31))
-    if isinstance(random_state, int | np.integer):
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))
+    def pretrained(self) -> Pretrained:
+        """The fitted model with everything needed to use or continue it."""
+        check_is_fitted(self)
+        result = TrainResult(rows=self.history_)
+        return Pretrained(self.jepa_, self.model_config_, self.preprocess_, result, self.training_)

@@ -39,13 +39,13 @@ from biojepa.engine.signals import Signals
 from biojepa.engine.supervised import SupervisedHead
 from biojepa.engine.train import TrainResult, train
 from biojepa.errors import ConfigError, DataError
+from biojepa.estimators.features import LEAST_BATCH
 from biojepa.estimators.labels import ClassWeight, LabelCode, class_weights
 from biojepa.evaluation.metrics import macro_auc
 
 PASSES, LEAST_STEPS = 50, 200  # ours: passes over the records where the published steps are many
 BATCH = 32  # records whose logits are computed together
 # ours: one or two records go through other matrix kernels than many, whose rounding differs
-LEAST_BATCH = 4
 
 
 @dataclass(frozen=True)

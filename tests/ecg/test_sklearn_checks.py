@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from biojepa.ecg.classifier import ECGClassifier
+from biojepa.ecg import ECGJEPA, ECGClassifier
 
 BLOBS = (
     "the classes differ in the offset and scale of a 2-sample record, which preprocessing removes "
@@ -14,6 +14,7 @@ BLOBS = (
 TRAIN = {"check_classifiers_train": BLOBS}
 # (estimator, {check: reason of a declared failure}), at most three an estimator
 ESTIMATORS: list[tuple] = [
+    (ECGJEPA(preset="tiny", steps=2, random_state=0), {}),
     (ECGClassifier(preset="tiny", mode="linear", random_state=0), TRAIN),
     (ECGClassifier(preset="tiny", mode="attentive", steps=3, random_state=0), TRAIN),
     (ECGClassifier(preset="tiny", mode="finetune", steps=3, random_state=0), TRAIN),
