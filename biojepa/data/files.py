@@ -12,6 +12,7 @@ from typing import Literal
 from biojepa.data._paths import file_size, read_bytes, record_path, shown
 from biojepa.data.arrays import iter_npy, iter_npz
 from biojepa.data.leads import canonical_leads
+from biojepa.data.path_list import PathList
 from biojepa.data.recording import Recording
 from biojepa.data.skips import SkipReport
 from biojepa.data.tables import read_csv
@@ -51,18 +52,26 @@ def find_records(paths: Sequence[str | Path], *, recursive: bool = True) -> list
     DataError
         If nothing was found.
     """
+    return [Path(path) for path in list_records(paths, recursive=recursive)]
+
+
+def list_records(paths: Sequence[str | Path], *, recursive: bool = True) -> PathList:
+    """Find the files of recordings as `find_records` does, in little memory.
+
+    Returns
+    -------
+    PathList
+        The same files in the same order, as text.
+    """
     if isinstance(paths, str | os.PathLike):
         paths = [paths]
-    found: dict[Path, None] = {}
-    for given in paths:
-        for path in _expand(given, recursive):
-            found.setdefault(path)
+    found = PathList(path for given in paths for path in _expand(given, recursive))
     if not found:
         raise DataError(
             f"no recordings in {', '.join(shown(p) for p in paths) or 'an empty list'}: expected "
             f"files, folders or patterns of {', '.join(SUPPORTED)}"
         )
-    return list(found)
+    return found.without_repeats()
 
 
 def read_ecg(
@@ -272,7 +281,7 @@ def _renamed(recording: Recording, leads: Sequence[str] | None, rate_hz: float |
     return replace(recording, channels=canonical_leads(leads, where=where))
 
 
-def _expand(given: str | Path, recursive: bool) -> Iterator[Path]:
+def _expand(given: str | Path, recursive: bool) -> Iterator[str | Path]:
     path = record_path(given)
     if os.path.isdir(path):
         yield from _folder(path, recursive)
@@ -297,8 +306,8 @@ def _expand(given: str | Path, recursive: bool) -> Iterator[Path]:
         yield path
 
 
-def _folder(folder: Path, recursive: bool) -> list[Path]:
-    headers, others = [], []
+def _folder(folder: Path, recursive: bool) -> PathList:
+    headers, others = PathList(), PathList()
     for parent, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
@@ -312,7 +321,7 @@ def _folder(folder: Path, recursive: bool) -> list[Path]:
     return headers or others
 
 
-def _records_list(path: Path, recursive: bool) -> Iterator[Path]:
+def _records_list(path: Path, recursive: bool) -> Iterator[str | Path]:
     size = file_size(path)
     if size > MAX_LIST_BYTES:
         raise FormatError(f"{shown(path)}: {size} bytes are too many for a list of records")

@@ -21,6 +21,7 @@ from os import PathLike
 from pathlib import Path
 
 from biojepa.data.encode import EncodedRecord, encode_record
+from biojepa.data.path_list import PathList
 from biojepa.data.recording import Recording
 from biojepa.data.skips import SkipReport
 from biojepa.data.store import SignalStore
@@ -134,7 +135,7 @@ def prepare_store(
             f"expected workers >= 0 and 0 <= max_bad_fraction <= 1, got {workers} and "
             f"{max_bad_fraction}"
         )
-    files = [os.fspath(path) for path in paths]
+    files = paths if isinstance(paths, PathList) else PathList(paths)
     _check_paths(files)
     report = SkipReport()
     folder = Path(out)
@@ -150,7 +151,10 @@ def prepare_store(
         report.n_files = n_resumed
         unsure = writer.unsure_sources.intersection(files)
         known = {path: writer.done_record_ids(path) for path in unsure}
-        todo = [path for path in files if path not in writer.done_sources or path in unsure]
+        todo = files
+        if writer.done_sources:
+            done = writer.done_sources
+            todo = PathList(path for path in files if path not in done or path in unsure)
         task = _Task(read, arrange, tuple(channels), unit, known)
         n_before = len(files) - len(todo)
         try:
@@ -213,7 +217,7 @@ class _Task:
             return error
 
 
-def _results(task: _Task, files: list[str], workers: int) -> Iterator[tuple[str, Iterable[Result]]]:
+def _results(task: _Task, files: PathList, workers: int) -> Iterator[tuple[str, Iterable[Result]]]:
     """Every file's results, in order, with a bounded number of files in memory."""
     if workers == 0:
         for path in files:
@@ -274,12 +278,11 @@ def _run_chunk(chunk: list[str]) -> list[list[Result]]:
     return [list(_task_of_worker(path)) for path in chunk]
 
 
-def _check_paths(files: list[str]) -> None:
+def _check_paths(files: PathList) -> None:
     if not files:
         raise DataError("expected at least one file, got none: check the folder or the pattern")
-    if len(set(files)) != len(files):
-        seen: set[str] = set()
-        twice = next(path for path in files if path in seen or seen.add(path))  # type: ignore[func-returns-value]
+    twice = files.first_repeated()
+    if twice is not None:
         raise DataError(f"{twice} is listed twice: every file may be in a store once")
 
 

@@ -1,0 +1,47 @@
+"""Paths end to end: what goes in comes out, in order, once if asked for."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from biojepa.data import path_list
+from biojepa.data.path_list import PathList
+
+NO_TEXT = "x\udcff.dat"  # a name whose bytes are no UTF-8
+PATHS = ["a/b.hea", "", "ü/ekg 1.csv", NO_TEXT, "a/b"]
+
+
+def test_paths_come_out_as_they_went_in() -> None:
+    paths = PathList([Path("a/b.hea"), *PATHS[1:]])
+    assert list(paths) == PATHS
+    assert len(paths) == 5
+    assert paths[-2] == NO_TEXT
+    assert paths[1:4] == PATHS[1:4]
+    assert not PathList()
+    with pytest.raises(IndexError):
+        paths[5]
+
+
+def test_repeats_are_named_and_left_out_in_order() -> None:
+    paths = PathList(["b", "a", "b", "c", "a"])
+    assert paths.first_repeated() == "b"
+    assert list(paths.without_repeats()) == ["b", "a", "c"]
+    assert PathList(PATHS).first_repeated() is None
+
+
+def test_paths_of_one_hash_are_no_repeats(monkeypatch) -> None:
+    monkeypatch.setattr(path_list, "hash", lambda _: 7, raising=False)
+    assert PathList(PATHS).first_repeated() is None
+    assert PathList(["a", "b", "a"]).first_repeated() == "a"
+
+
+def test_a_path_takes_little_more_than_its_bytes() -> None:
+    tracemalloc.start()
+    paths = PathList(f"folder/record{i:06d}.hea" for i in range(10_000))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(paths) == 10_000
+    assert held < 60 * len(paths)  # 23 bytes and an end of 8, with room to grow
