@@ -1,0 +1,1 @@
+"""The command line: `biojepa COMMAND`, one file per command."""

@@ -1,0 +1,239 @@
+"""A pretraining run from the command line: train, then write what a user takes away.
+
+`pretrain` and `resume` share this file, so a resumed run is built by the same lines as a new one.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import platform
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from biojepa import __version__
+from biojepa.cli.console import is_lead_process, say, table
+from biojepa.cli.errors import INTERRUPTED, OK, TERMINATED
+from biojepa.cli.sources import Source, open_source
+from biojepa.data.records import FileRecords
+from biojepa.ecg.estimator import ECGJEPA
+from biojepa.ecg.model import build_jepa
+from biojepa.ecg.pretrain import Pretrained, pretrain
+from biojepa.ecg.recipes import Recipe
+from biojepa.engine.checkpoint import latest_checkpoint, load_checkpoint
+from biojepa.engine.devices import resolve_device
+from biojepa.engine.run import write_card
+from biojepa.engine.train import TrainResult
+from biojepa.errors import CheckpointError, FormatError
+from biojepa.plotting.curves import plot_curves
+
+MANY_FILES = 1000  # ours: from here on a store pays for the minute that it takes to write
+
+
+@dataclass(frozen=True)
+class Run:
+    """A pretraining run that is to be started or gone on with.
+
+    Parameters
+    ----------
+    out : Path
+        Run directory.
+    source : Source
+    recipe : Recipe
+        With all settings resolved.
+    leads : tuple of str or None
+        Of the model, if they were asked for.
+    resume, override : bool
+        See `biojepa.engine.train`.
+    data_moved_to : tuple of str or None
+        Where the same recordings lie now.
+    quiet : bool
+        Say nothing unless it is stopped.
+    """
+
+    out: Path
+    source: Source
+    recipe: Recipe
+    leads: tuple[str, ...] | None = None
+    resume: bool = False
+    override: bool = False
+    data_moved_to: tuple[str, ...] | None = None
+    quiet: bool = False
+
+
+def train_run(run: Run) -> int:
+    """Train, save the model, draw the curves; returns the exit code.
+
+    Parameters
+    ----------
+    run : Run
+
+    Raises
+    ------
+    BiojepaError
+        Of any kind that reading, training and saving have.
+    """
+    # "Initializing distributed: ..." from every process is no news to a user
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    training = run.recipe.train
+    device = resolve_device(training.device)
+    where = run.data_moved_to or run.source.paths
+    records = open_source(Source(where, run.source.data))
+    if not run.quiet:
+        say(*_heading(run, len(records), where, device))
+    if isinstance(records, FileRecords) and len(records) >= MANY_FILES:
+        say("note: `biojepa prepare` turns many files into a store that trains faster")
+    latest = latest_checkpoint(run.out)
+    started = None if latest is None else int(latest.name.removeprefix("step-"))
+    if run.resume and started is not None:
+        say(f"going on from step {started:,}")
+    init = None
+    if run.source.init is not None and latest is None:
+        init = _initial(run.source.init)
+    fitted = pretrain(
+        records,
+        run.recipe,
+        leads=run.leads,
+        on_missing=run.source.data.on_missing,
+        units=run.source.data.units,
+        init=init,
+        source=run.source.to_config(),
+        out=run.out,
+        resume=run.resume,
+        override=run.override,
+    )
+    if not is_lead_process():
+        # Fabric kills the first process if one that it started ends with an error code
+        return OK
+    result = fitted.result
+    _draw(run.out)
+    if result.step < training.steps and not result.exhausted:
+        say(
+            f"stopped at step {result.step:,} of {training.steps:,}; all of it is saved.",
+            f"go on with: biojepa resume {run.out}",
+        )
+        return INTERRUPTED if result.stopped_by == signal.SIGINT else TERMINATED
+    last = last_metrics(run.out)
+    fitted.result.rows = [last]  # also where this call had no step left to do
+    model = save_run_model(run.out, fitted, preset=run.recipe.name)
+    write_card(run.out, _card(run, fitted, last, device))
+    if not run.quiet:
+        say(*_ending(run.out, model, result, last))
+    return OK
+
+
+def save_run_model(out: Path, fitted: Pretrained, *, preset: str) -> Path:
+    """Write `RUN/model` from the last checkpoint, which is whole also when training was sharded.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no checkpoint, or none is undamaged.
+    """
+    latest = latest_checkpoint(out)
+    if latest is None:
+        raise CheckpointError(f"{out} holds no checkpoint to make a model of")
+    jepa = build_jepa(fitted.config)
+    load_checkpoint(latest, jepa)
+    estimator = as_estimator(
+        Pretrained(jepa, fitted.config, fitted.preprocess, fitted.result, fitted.training),
+        preset=preset,
+    )
+    estimator.save_pretrained(out / "model")
+    return out / "model"
+
+
+def last_metrics(out: Path) -> dict[str, float]:
+    """The last value of each column of `metrics.csv`."""
+    found: dict[str, float] = {}
+    try:
+        with (out / "metrics.csv").open(newline="", encoding="utf-8") as handle:
+            for row in csv.DictReader(handle):
+                found |= {k: float(v) for k, v in row.items() if k and v}
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{out / 'metrics.csv'} cannot be read: {error}") from error
+    return found
+
+
+def as_estimator(fitted: Pretrained, *, preset: str) -> ECGJEPA:
+    """The estimator of a model that was trained or loaded elsewhere."""
+    estimator = ECGJEPA(preset=preset)
+    estimator._take(fitted)
+    estimator.n_features_in_ = len(fitted.config.leads)
+    return estimator
+
+
+def _initial(model: str) -> Pretrained:
+    given = ECGJEPA.from_pretrained(model)
+    return Pretrained(
+        given.jepa_, given.model_config_, given.preprocess_, TrainResult(), given.training_
+    )
+
+
+def _heading(run: Run, n_records: int, where: tuple[str, ...], device: str) -> list[str]:
+    training = run.recipe.train
+    several = training.devices * training.num_nodes
+    rows = [
+        ("recordings", f"{n_records:,} from {', '.join(where)}"),
+        ("recipe", run.recipe.name),
+        (
+            "training",
+            f"{training.steps:,} steps of {training.batch_size} recordings on {device}"
+            + (f", {several} processes ({training.strategy})" if several > 1 else ""),
+        ),
+        ("run", str(run.out)),
+    ]
+    return ["ECG-JEPA pretraining", *table(rows)]
+
+
+def _ending(out: Path, model: Path, result: TrainResult, last: dict[str, float]) -> list[str]:
+    rows = [("model", str(model)), ("curves", str(out / "curves.png"))]
+    if "rankme" in last:
+        dim = f" of {last['dim']:.0f}" if "dim" in last else ""
+        rows.append(("RankMe", f"{last['rankme']:.1f}{dim} (dimensions that are in use)"))
+    if result.skipped:
+        rows.append(("skipped", f"{result.skipped} steps with NaN or infinite losses"))
+    lines = [f"done: {result.step:,} steps in {result.seconds:.0f} s", *table(rows)]
+    if result.collapsed:
+        lines.append("warning: the embeddings collapsed; see curves.png before using the features")
+    return [*lines, f"features: biojepa embed {out} FILES... -o features.csv"]
+
+
+def _card(run: Run, fitted: Pretrained, last: dict[str, float], device: str) -> dict[str, Any]:
+    return {
+        "modality": "ecg",
+        "recipe": run.recipe.name,
+        "leads": list(fitted.config.leads),
+        "rate_hz": fitted.config.rate_hz,
+        "n_records": fitted.training["n_records"],
+        "data_fingerprint": fitted.training["fingerprint"],
+        "source": run.source.to_config(),
+        "steps": fitted.result.step,
+        "last_metrics": {k: v for k, v in last.items() if np.isfinite(v)},
+        "collapsed": fitted.result.collapsed,
+        "device": device,
+        "versions": {
+            "biojepa": __version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def _draw(out: Path) -> None:
+    """Draw `curves.png`; a run that was stopped before its first row has nothing to draw."""
+    path = out / "metrics.csv"
+    if not path.is_file() or path.read_text(encoding="utf-8").count("\n") < 2:
+        return
+    try:
+        figure = plot_curves(path, title=out.name)
+    except FormatError as error:
+        say(f"curves.png was not drawn: {error}")
+        return
+    figure.savefig(out / "curves.png", dpi=120)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from biojepa.cli.main import main
+from biojepa.engine.checkpoint import latest_checkpoint
+
+
+def _said(path: str | Path, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["info", str(path)]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_model_says_leads_rate_data_and_hashes(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = _said(trained / "model", capsys)
+    for part in ("a model", "I, II, V1", "100 Hz", "24 recordings", "rankme", "hashes", "right"):
+        assert part in text
+
+
+def test_a_run_says_how_far_it_is(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = _said(trained, capsys)
+    assert "4 of 4 saved" in text
+    assert "biojepa resume" not in text
+
+
+def test_checkpoint_store_and_card_are_known(
+    trained: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = latest_checkpoint(trained)
+    assert checkpoint is not None
+    assert "a checkpoint" in _said(checkpoint, capsys)
+    text = _said(store, capsys)
+    assert "24" in text
+    assert "100 Hz" in text
+    assert "licence" in _said("ptb-xl", capsys)
+
+
+def test_a_damaged_model_is_found(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(trained / "model", model)
+    weights = model / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    assert main(["info", str(model)]) == 1
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_what_is_nothing_known_is_said(
+    files: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for path, part in (
+        ("ptbxl", "did you mean 'ptb-xl'"),
+        (str(files), "biojepa doctor"),
+        (str(next(files.glob("*.hea"))), "biojepa doctor"),
+    ):
+        assert main(["info", path]) == 1
+        assert part in capsys.readouterr().err
