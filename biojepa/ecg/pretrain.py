@@ -135,6 +135,7 @@ def pretrain(
     model: dict[str, Any] | None = None,
     training: TrainConfig | None = None,
     init: Pretrained | None = None,
+    source: dict[str, Any] | None = None,
     out: Path | None = None,
     evaluate: Evaluate | None = None,
     every: int = 100,
@@ -161,6 +162,8 @@ def pretrain(
         In place of the recipe's.
     init : Pretrained, optional
         Go on from these weights, with their leads and preprocessing.
+    source : dict, optional
+        Where the records came from; kept in `config.yaml`, so that the run can be resumed.
     out : Path, optional
         Run directory.
     evaluate, every, monitor, patience, resume, override, progress
@@ -203,6 +206,8 @@ def pretrain(
         "preprocess": preprocess.to_config(),
         "data": statement["fingerprint"],
     }
+    if source is not None:
+        settings["source"] = source
     result = train(
         jepa,
         data,
