@@ -9,6 +9,7 @@ import pytest
 
 # tiny models are faster on one thread, and runs of child processes do not fight for the cores
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # scikit-learn skips its array-API check without it; it must be set before scipy is imported
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
