@@ -39,7 +39,7 @@ from biojepa.data.encode import EncodedRecord, encode_record
 from biojepa.data.recording import Recording
 from biojepa.errors import BiojepaError, DataError, LeadError, RunError
 
-_BLOCK_BYTES = 4 * 2**20
+_BLOCK_BYTES = 2**20
 _TEMPORARY = re.compile(r"(shard-\d{5,9}\.\w+|manifest\.json)\.tmp")
 
 
