@@ -44,7 +44,7 @@ lint: $(READY)  ## ruff and mypy alone
 	$(BIN)/python -m pytest tests/test_quality.py
 
 bench: $(READY)  ## speed and memory ratios (leave the machine alone meanwhile)
-	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks
+	$(BIN)/python -m tests.benchmarks
 
 readme: $(READY)  ## write the numbers of README and docs from results/*.json
 	$(BIN)/python docs/render_numbers.py
