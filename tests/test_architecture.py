@@ -34,6 +34,7 @@ KNOWS: dict[str, set[str]] = {
     **dict.fromkeys(_MODALITIES, _BELOW_MODALITY),
     "cli": {*_MODALITIES, *_BELOW_MODALITY},
     "__init__": set(),
+    "__main__": {"cli"},
 }
 # Rooms of the numpy side, which load no deep-learning framework.
 NUMPY_SIDE = {"errors", "extras", "data", "plotting"}

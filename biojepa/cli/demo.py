@@ -77,7 +77,7 @@ def run(argv: Sequence[str]) -> int:
         steps=steps,
         warmup_steps=round(share * steps),
         seed=options.seed,
-        diagnose_every=steps if options.quick else max(1, steps // 10),
+        diagnose_every=steps if options.quick else max(50, steps // 10),
         log_every=max(1, steps // 40),
         checkpoint_every=steps,
     )

@@ -137,8 +137,8 @@ def _installation() -> int:
             known = [f"{name} {_version(name)}" for name in packages]
             listed.append((extra or "needed", shorten(known, 20) if not extra else "installed"))
         elif extra:
-            command = f'pip install "biojepa[{extra}]"'
-            listed.append((extra, f"not installed ({', '.join(missing)}): {command}"))
+            listed.append((extra, f"not installed: {', '.join(missing)}"))
+            listed.append(("", f'pip install "biojepa[{extra}]"'))
         else:
             problems.append(f"missing {', '.join(missing)}: pip install --force-reinstall biojepa")
     say(*table(listed))
