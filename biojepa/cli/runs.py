@@ -163,7 +163,7 @@ def last_metrics(out: Path) -> dict[str, float]:
 def as_estimator(fitted: Pretrained, *, preset: str) -> ECGJEPA:
     """The estimator of a model that was trained or loaded elsewhere."""
     estimator = ECGJEPA(preset=preset)
-    estimator._take(fitted)
+    estimator.take(fitted)
     estimator.n_features_in_ = len(fitted.config.leads)
     return estimator
 

@@ -6,6 +6,7 @@ Letters: n records, C channels, T samples.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -45,6 +46,9 @@ class Records(Protocol):
 
     def identity(self, index: int) -> str:
         """Id of the record, or a hash of its values; for the check of overlaps."""
+
+    def fingerprint(self) -> str:
+        """Hash of all contents: a resumed run must find the same data."""
 
 
 def open_records(
@@ -165,8 +169,18 @@ class ArrayRecords:
 
     def identity(self, index: int) -> str:
         """Hash of the record's values in millivolt, as float32."""
-        values = np.ascontiguousarray(self.read(index).values, dtype="<f4")
-        return "sha256:" + hashlib.sha256(values.tobytes()).hexdigest()[:24]
+        return "sha256:" + hashlib.sha256(self._bytes(index)).hexdigest()[:24]
+
+    def fingerprint(self) -> str:
+        """Hash of the values of all records."""
+        total = hashlib.sha256(json.dumps([self.rate_hz, self.channels]).encode())
+        for index in range(len(self)):
+            total.update(self._bytes(index))
+        return total.hexdigest()
+
+    def _bytes(self, index: int) -> bytes:
+        """Values in millivolt as little-endian float32."""
+        return np.ascontiguousarray(self.read(index).values, dtype="<f4").tobytes()
 
 
 class StoreRecords:
@@ -196,6 +210,10 @@ class StoreRecords:
         """Id of the record."""
         return str(self.store.record_ids[index])
 
+    def fingerprint(self) -> str:
+        """Hash over the hashes of the shards."""
+        return self.store.fingerprint
+
 
 class FileRecords:
     """Records in files, read when they are asked for; a file may hold several."""
@@ -216,6 +234,7 @@ class FileRecords:
             "verify": verify,
         }
         self.places: list[tuple[Path, int]] = []
+        self._hash = hashlib.sha256()
         self.lengths: list[tuple[int, float]] = []
         self._last: tuple[Path | None, list[Recording]] = (None, [])
         names: tuple[str, ...] | None = None
@@ -224,6 +243,7 @@ class FileRecords:
                 names = names or record.channels
                 self.places.append((path, i))
                 self.lengths.append((record.n_times, record.rate_hz))
+                self._hash.update(f"{record.record_id} {record.sha256}\n".encode())
         self.channels = tuple(channels) if channels is not None else names
 
     def __len__(self) -> int:
@@ -250,6 +270,10 @@ class FileRecords:
         """Id of the record."""
         path, place = self.places[index]
         return self._open(path)[place].record_id or f"{path.stem}#{place}"
+
+    def fingerprint(self) -> str:
+        """Hash over the ids and signal bytes of all files."""
+        return self._hash.hexdigest()
 
     def _open(self, path: Path) -> list[Recording]:
         if self._last[0] != path:

@@ -211,7 +211,7 @@ class ECGClassifier(ClassifierMixin, BaseEstimator):
         given = pretrained_of(self.encoder, verify=self.verify)
         reader = self._reader = ECGJEPA(preset=self.preset)
         if given is not None:
-            reader._take(given)
+            reader.take(given)
         table = self._table(X, reset=True)
         records = self._set(table)._open(table, reset=True)
         if table is X:
@@ -221,7 +221,7 @@ class ECGClassifier(ClassifierMixin, BaseEstimator):
             raise DataError(f"expected {len(labels)} patients in groups, got {len(groups)}")
         seed = draw_seed(self.random_state)
         if given is None:
-            reader._take(
+            reader.take(
                 fresh_model(
                     records,
                     get_recipe(self.preset),
@@ -307,7 +307,7 @@ class ECGClassifier(ClassifierMixin, BaseEstimator):
         estimator = cls(**fitted.options)
         model = fitted.model_config
         reader = estimator._reader = ECGJEPA(preset=estimator.preset)
-        reader._take(fitted.pretrained())
+        reader.take(fitted.pretrained())
         reader.n_features_in_ = estimator.n_features_in_ = len(model.leads)
         estimator.probe_, estimator.network_ = fitted.probe, fitted.network
         estimator.history_, estimator.missing_leads_ = [], ()

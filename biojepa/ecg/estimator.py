@@ -196,7 +196,7 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             out=None if self.run_dir is None else Path(self.run_dir),
             progress=True if self.verbose else None,
         )
-        self._take(fitted)
+        self.take(fitted)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -305,7 +305,7 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             layer=layers[0] if len(layers) == 1 else layers,
             scale=options["scale"],
         )
-        estimator._take(fitted)
+        estimator.take(fitted)
         estimator.n_features_in_ = len(fitted.config.leads)
         return estimator
 
@@ -364,7 +364,8 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             channels = own if n_channels == len(own) else name_leads(None, n_channels)
         return ECGInputs(records, self.preprocess_, self.on_missing, channels)
 
-    def _take(self, fitted: Pretrained) -> None:
+    def take(self, fitted: Pretrained) -> None:
+        """Become the fitted estimator of a model."""
         self.jepa_ = fitted.jepa.to("cpu").eval()
         self.model_config_ = fitted.config
         self.preprocess_ = fitted.preprocess

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from biojepa.data.leads import INDEPENDENT_8, STANDARD_12, arrange_leads, canonical_leads
-from biojepa.data.records import ArrayRecords, Records, StoreRecords
+from biojepa.data.records import ArrayRecords, Records
 from biojepa.ecg.config import ECGModelConfig
 from biojepa.ecg.inputs import ECGInputs, ECGWindows, OnMissing
 from biojepa.ecg.lead_stats import LeadStats
@@ -228,8 +226,4 @@ def pretrain(
 def training_statement(records: Records) -> dict[str, Any]:
     """What a model has seen: count, ids (or hashes of values), and one fingerprint of all."""
     ids = [records.identity(i) for i in range(len(records))]
-    if isinstance(records, StoreRecords):
-        fingerprint = records.store.fingerprint
-    else:
-        fingerprint = hashlib.sha256(json.dumps(ids).encode()).hexdigest()
-    return {"n_records": len(ids), "fingerprint": fingerprint, "ids": ids}
+    return {"n_records": len(ids), "fingerprint": records.fingerprint(), "ids": ids}

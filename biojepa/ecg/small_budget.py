@@ -94,7 +94,7 @@ def load_labelled(root: Path) -> RecordSet:
     return RecordSet(values, records[0].channels, "mV", y, patients)
 
 
-def estimator(records: RecordSet, *, seed: int, **options: Any) -> ECGJEPA:
+def estimator(records: RecordSet, *, seed: int) -> ECGJEPA:
     """The `small` preset for a record set."""
     return ECGJEPA(
         preset="small",
@@ -102,7 +102,6 @@ def estimator(records: RecordSet, *, seed: int, **options: Any) -> ECGJEPA:
         leads=records.leads,
         units=records.units,
         random_state=seed,
-        **options,
     )
 
 

@@ -111,3 +111,17 @@ def test_mne_like_epochs_are_read_in_volts(cohort):
     records = open_records(Epochs(), fs=None, channels=None)
     np.testing.assert_allclose(records.read(1).values, cohort.values[1], rtol=1e-5, atol=1e-7)
     assert records.channels == tuple(cohort.leads)
+
+
+def test_the_fingerprint_changes_with_the_contents_and_not_with_the_names_alone(cohort, tmp_path):
+    paths = []
+    for name, scale in (("a", 1.0), ("b", 1.0), ("c", 0.5)):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "record.npy", cohort.values[0] * np.float32(scale))
+        paths.append(tmp_path / name / "record.npy")
+    prints = [open_records(path, fs=250, channels=cohort.leads).fingerprint() for path in paths]
+    assert prints[0] == prints[1] != prints[2]
+    arrays = [
+        open_records(cohort.values[:1] * s, fs=250, channels=None).fingerprint() for s in (1, 0.5)
+    ]
+    assert arrays[0] != arrays[1]
