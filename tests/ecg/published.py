@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from biojepa.ecg.config import ECGModelConfig
 from tests.conftest import PARITY
+
+TINY = ECGModelConfig(
+    n_times=500, dim=32, depth=2, heads=4, pred_dim=16, pred_depth=2, pred_heads=4, min_block=3
+)
+CONFIGS = {
+    "default": TINY,
+    "bias, layer scale, 2 registers": replace(
+        TINY, bias=True, qkv_bias=True, layer_scale=0.1, registers=2
+    ),
+    "no register": replace(TINY, registers=0),
+    "first release": replace(TINY, norm_bias=True),
+}
 
 
 def reference(name: str) -> dict[str, np.ndarray]:
@@ -61,3 +75,18 @@ def write(content: Any, path: Path) -> Path:
     """Save it as the published code does."""
     torch.save(content, path)
     return path
+
+
+def perturbed(model: torch.nn.Module) -> torch.nn.Module:
+    """No weight at its start, the target unlike the encoder."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def same_state(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    """Whether the state dicts agree: names, order and every value."""
+    first, second = a.state_dict(), b.state_dict()
+    return list(first) == list(second) and all(torch.equal(first[k], second[k]) for k in first)
