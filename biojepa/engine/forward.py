@@ -1,8 +1,8 @@
 """One forward pass as the loop wraps it for several processes.
 
 Fabric, DDP and FSDP2 hook into the arguments and results of the module they wrap: they convert or
-copy dataclasses, and look for tensors in what comes out. So the batch goes in inside a plain
-object, and plain tensors come out.
+copy dataclasses, and look through what comes out, which they convert to single precision. So the
+batch goes in inside a plain object, on which the values are left, and one tensor comes out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,17 @@ class Micro:
         What each part of the loss counts over the whole step; None: as often as here in every
         micro-batch on every rank.
     accumulate : int
+
+    Attributes
+    ----------
+    value : Tensor, scalar
+        This micro-batch's share of the step's loss on this rank, detached.
+    parts : dict of str to Tensor
+        Its shares of the named parts.
     """
+
+    value: Tensor
+    parts: dict[str, Tensor]
 
     def __init__(
         self,
@@ -42,7 +52,7 @@ class Micro:
 
 
 class ForwardPass(nn.Module):
-    """An objective, called with a `Micro`, giving the total to differentiate and its parts.
+    """An objective, called with a `Micro`, giving the total to differentiate.
 
     The total is multiplied by the number of ranks, since gradients are averaged over them.
     """
@@ -51,15 +61,17 @@ class ForwardPass(nn.Module):
         super().__init__()
         self.objective = objective
 
-    def forward(self, micro: Micro) -> tuple[Tensor, dict[str, Tensor]]:
-        """Total times ranks, and this micro-batch's share of each part's value."""
+    def forward(self, micro: Micro) -> Tensor:
+        """Total times ranks; leaves the values on `micro`."""
         losses = self.objective(micro.batch, micro.rng)
         n_ranks = world_size()
         shares = micro.counts or {
             name: count * micro.accumulate * n_ranks for name, (_, count) in losses.parts.items()
         }
-        parts = {name: part / shares[name] for name, (part, _) in losses.parts.items()}
-        return losses.total(shares) * n_ranks, parts
+        total = losses.total(shares)
+        micro.value = total.detach()
+        micro.parts = {n: part.detach() / shares[n] for n, (part, _) in losses.parts.items()}
+        return total * n_ranks
 
     @contextmanager
     def whole(self) -> Iterator[None]:

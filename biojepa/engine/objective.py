@@ -62,8 +62,9 @@ class Losses:
         for name, (part, count) in self.parts.items():
             weight = self.weights.get(name, 1.0)
             if weight:
-                terms.append(weight * part / (count if counts is None else counts[name]))
-        return torch.stack([full_precision(term) for term in terms]).sum()
+                part = part if weight == 1.0 else weight * part
+                terms.append(full_precision(part / (count if counts is None else counts[name])))
+        return sum(terms[1:], terms[0])
 
 
 @dataclass

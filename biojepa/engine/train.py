@@ -222,7 +222,7 @@ def train(
             objective.before_step(info)
             counts = global_counts(objective, batches, fabric.device)
             sums: dict[str, torch.Tensor] = {}
-            loss = torch.zeros((), device=fabric.device)
+            values: list[torch.Tensor] = []
             for micro, batch in enumerate(batches):
                 batch = move(batch, fabric.device)
                 info = StepInfo(step, config.steps, plan.steps_per_epoch, micro, config.accumulate)
@@ -230,13 +230,14 @@ def train(
                 seed_global_torch(torch_seed(config.seed, "drop", step, micro, fabric.global_rank))
                 rng = torch_generator(config.seed, "forward", step, micro, device=fabric.device)
                 last = micro == config.accumulate - 1
+                work = Micro(batch, rng, counts, config.accumulate)
                 with fabric.no_backward_sync(module, enabled=not last):
-                    total, parts = module(Micro(batch, rng, counts, config.accumulate))
-                    fabric.backward(total)
-                loss = loss + total.detach() / fabric.world_size
-                for name, part in parts.items():
-                    sums[name] = sums[name] + part.detach() if name in sums else part.detach()
+                    fabric.backward(module(work))
+                values.append(work.value)
+                for name, share in work.parts.items():
+                    sums[name] = sums[name] + share if name in sums else share
                 seen += len(batch)
+            loss = sum(values[1:], values[0])
             groups = clip_groups(optimizer, step)
             norms = norms_of_groups(groups)
             if guard.accept(loss, norms, step):
@@ -266,11 +267,11 @@ def train(
             if row or ended or done % config.log_every == 0:
                 now = time.perf_counter()
                 speed, seen, tick = seen * fabric.world_size / (now - tick), 0, now
-                values = global_parts({"total": loss, **sums})
+                parts = global_parts({"total": loss, **sums})
                 row = {
                     "step": done,
-                    "loss": values.pop("total"),
-                    **{f"loss_{name}": value for name, value in values.items()},
+                    "loss": parts.pop("total"),
+                    **{f"loss_{name}": value for name, value in parts.items()},
                     "lr": lr,
                     "weight_decay": decay,
                     **{

@@ -1,4 +1,4 @@
-"""What the training loop costs over a plain loop: `python -m tests.benchmarks.bench_engine_overhead`.
+"""What the training loop costs over a plain one: `python -m tests.benchmarks.bench_engine_overhead`.
 
 Both train a 64-128-64 student towards its momentum copy on one constant batch of 32 with fused
 AdamW; the plain loop is what one would write by hand. What the engine does beyond it is the
@@ -125,7 +125,8 @@ def main() -> None:
         with cProfile.Profile() as profile:
             engine(STEPS)
         stats = pstats.Stats(profile).sort_stats("cumtime")
-        stats.print_stats(60); stats.print_callers(r"module.py.*parameters|zeros|hasattr")
+        stats.print_stats(60)
+        stats.print_callers(r"module.py.*parameters|zeros|hasattr")
         return
     pairs = [(plain(STEPS), engine(STEPS)) for _ in range(PAIRS)]
     per_step = 1000 / STEPS
