@@ -56,16 +56,29 @@ class ECGInputs:
         values, present = self._arrange(record.values, record)
         return self.preprocess(values, record.rate_hz, present=present)
 
+    def read_pieces(self, pieces: Sequence[tuple[int, slice]]) -> list[Preprocessed]:
+        """Pieces of records, prepared; those of one length and rate together, which is faster.
+
+        The numbers are those of `read`; the notes are left out.
+        """
+        records = [self.records.read(i, piece.start, piece.stop) for i, piece in pieces]
+        alike: dict[tuple[object, ...], list[int]] = {}
+        for place, record in enumerate(records):
+            kind = (record.channels, record.rate_hz, record.values.shape)
+            alike.setdefault(kind, []).append(place)
+        prepared: dict[int, Preprocessed] = {}
+        for places in alike.values():
+            together = self._prepare_alike([records[place] for place in places])
+            prepared.update(zip(places, together, strict=True))
+        return [prepared[place] for place in range(len(records))]
+
     def iterate(self) -> Iterator[Preprocessed]:
         """All records in order; arrays of one length go through in chunks."""
         records = self.records
         if isinstance(records, ArrayRecords) and isinstance(records.values, np.ndarray):
             for start in range(0, len(records), CHUNK):
                 block = [records.read(i) for i in range(start, min(start + CHUNK, len(records)))]
-                values, present = self._arrange(np.stack([r.values for r in block]), block[0])
-                out = self.preprocess.batch(values, records.rate_hz, present=present)
-                for i in range(len(block)):
-                    yield Preprocessed(out.values[i], out.valid[i], out.log_scale[i])
+                yield from self._prepare_alike(block)
         else:
             for index in range(len(records)):
                 yield self.read(index)
@@ -73,6 +86,13 @@ class ECGInputs:
     def n_times(self, index: int) -> int:
         """Samples of a record at the model's rate."""
         return self.preprocess.n_times_out(*self.records.length(index))
+
+    def _prepare_alike(self, records: Sequence[Recording]) -> Iterator[Preprocessed]:
+        """Prepare records of the same channels, rate and length in one call."""
+        values, present = self._arrange(np.stack([r.values for r in records]), records[0])
+        out = self.preprocess.batch(values, records[0].rate_hz, present=present)
+        for row in zip(out.values, out.valid, out.log_scale, strict=True):
+            yield Preprocessed(*row)
 
     def _arrange(self, values: np.ndarray, record: Recording) -> tuple[np.ndarray, np.ndarray]:
         leads = self.preprocess.leads
@@ -99,7 +119,8 @@ class ECGWindows:
     n_times : int
         Samples of a window at the model's rate; shorter records are padded and marked.
     in_memory : bool
-        Prepare everything once (arrays), or each window when it is asked for (stores, files).
+        Prepare everything once (arrays), or a batch's windows when they are asked for (stores,
+        files).
     """
 
     def __init__(self, inputs: ECGInputs, n_times: int, *, in_memory: bool) -> None:
@@ -112,7 +133,7 @@ class ECGWindows:
     def fetch(self, indices: np.ndarray, key: BatchKey) -> Signals:
         """Windows (B, C, n_times) of these records; where each starts is drawn from `key`."""
         places = key.generator("crop").random(key.size)[key.rows]
-        windows = [self._window(int(i), u) for i, u in zip(indices, places, strict=True)]
+        windows = self._windows([(int(i), u) for i, u in zip(indices, places, strict=True)])
         lengths = np.array([w.shape[1] for w in windows])
         out = np.zeros((len(windows), windows[0].shape[0], self.n_times), dtype=np.float32)
         for row, window in zip(out, windows, strict=True):
@@ -123,13 +144,19 @@ class ECGWindows:
         valid = np.broadcast_to(valid[:, None], out.shape).copy()
         return Signals(torch.from_numpy(out), valid=torch.from_numpy(valid))
 
-    def _window(self, index: int, u: float) -> np.ndarray:
-        if self.prepared is not None:
-            whole = self.prepared[index]
-            start = int(u * (max(0, whole.shape[1] - self.n_times) + 1))
-            return whole[:, start : start + self.n_times]
-        length, rate_hz = self.inputs.records.length(index)
-        wanted = int(np.ceil(self.n_times * rate_hz / self.inputs.preprocess.rate_hz))
-        start = int(u * (max(0, length - wanted) + 1))
-        piece = self.inputs.read(index, start, min(length, start + wanted))
-        return piece.values[:, : self.n_times]
+    def _windows(self, wanted: Sequence[tuple[int, float]]) -> list[np.ndarray]:
+        """Windows of records; each starts at the share u of the places where it can."""
+        whole = self.prepared
+        if whole is not None:
+            return [whole[i][:, _window(whole[i].shape[1], self.n_times, u)] for i, u in wanted]
+        pieces = []
+        for i, u in wanted:
+            length, rate_hz = self.inputs.records.length(i)
+            n_times = int(np.ceil(self.n_times * rate_hz / self.inputs.preprocess.rate_hz))
+            pieces.append((i, _window(length, n_times, u)))
+        return [piece.values[:, : self.n_times] for piece in self.inputs.read_pieces(pieces)]
+
+
+def _window(length: int, n_times: int, u: float) -> slice:
+    start = int(u * (max(0, length - n_times) + 1))
+    return slice(start, min(length, start + n_times))
