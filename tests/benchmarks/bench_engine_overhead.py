@@ -1,4 +1,4 @@
-"""What the training loop costs over a plain one: `python -m tests.benchmarks.bench_engine_overhead`.
+"""What the loop costs over a plain one: `python -m tests.benchmarks.bench_engine_overhead`.
 
 Both train a 64-128-64 student towards its momentum copy on one constant batch of 32 with fused
 AdamW; the plain loop is what one would write by hand. What the engine does beyond it is the

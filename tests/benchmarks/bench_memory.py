@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.measure import ROOT, bar, report
+from tests.benchmarks.measure import ROOT, bar, machine, report
 from tests.benchmarks.synthetic import write_records
 
 FEW, MANY, TARGET = 1_000, 20_000, 1.05
@@ -86,7 +86,11 @@ def main() -> dict | None:
         f"memory of {command}, {MANY:,} over {FEW:,} records": bar(value, TARGET, holds="<=")
         for command, value in growth.items()
     }
-    result = {"megabytes": {str(n): value for n, value in found.items()}, "ratios": ratios}
+    result = {
+        "machine": machine() | {"threads": 1},  # those of the children
+        "megabytes": {str(n): value for n, value in found.items()},
+        "ratios": ratios,
+    }
     return report("bench_memory", "Anonymous memory", rows, result)
 
 
