@@ -20,11 +20,12 @@ $(READY): pyproject.toml constraints.txt
 		echo "biojepa needs Python 3.$(MIN_MINOR) or newer, but '$(PYTHON)' is" \
 			"$$($(PYTHON) --version 2>&1): name another with" \
 			"'make PYTHON=/path/to/python3.$(MIN_MINOR) ...'" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-		echo "'$(PYTHON)' cannot make virtual environments (no venv or ensurepip module):" \
-			"install it (Debian, Ubuntu: apt install python3-venv)," \
-			"or name another with 'make PYTHON=...'" >&2; exit 1; }
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) 2>/dev/null \
+		|| { rm -rf $(VENV) && $(PYTHON) -m pip install --quiet --target build/virtualenv virtualenv \
+		&& PYTHONPATH=build/virtualenv $(PYTHON) -m virtualenv --quiet $(VENV); } || { \
+		echo "'$(PYTHON)' cannot make virtual environments (it has no venv module, and virtualenv" \
+			"could not be installed with pip): install one (Debian, Ubuntu: apt install" \
+			"python3-venv), or name another with 'make PYTHON=...'" >&2; exit 1; }
 	@echo "installing biojepa and its tested dependencies into $(VENV) (a few minutes, once)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]" -c constraints.txt
 	@touch $(READY)

@@ -45,7 +45,7 @@ def test_an_old_interpreter_is_refused_with_its_version(tmp_path: Path) -> None:
 
 
 def test_an_interpreter_without_venv_is_refused_with_the_fix(tmp_path: Path) -> None:
-    bare = _fake_python(tmp_path, 'case "$2" in *ensurepip*) exit 1;; *) exit 0;; esac')
+    bare = _fake_python(tmp_path, 'case "$2" in venv|virtualenv|pip) exit 1;; *) exit 0;; esac')
     done = _make("test", f"VENV={tmp_path / 'venv'}", f"PYTHON={bare}")
     assert done.returncode != 0
     assert "apt install python3-venv" in done.stderr
