@@ -38,6 +38,7 @@ CLASSES = ("CD", "HYP", "MI", "NORM", "STTC")
 C_GRID = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
 POOLS = ("mean", "mean_std")
 N_RANDOM, N_SEEDS, N_FOLDS, N_RESAMPLES = 5, 3, 5, 2000
+ROOMS = ("data", "ecg", "engine", "estimators", "evaluation", "layers")  # behind the figures
 EXTRA = "ptbxl_extra_unlabelled/ptbxl_extra_100hz_8lead_int16.npz"
 
 
@@ -161,6 +162,7 @@ def difference_interval(
 
 def choose(root: Path, out: Path, say: Callable[[str], None]) -> None:
     """Fix the probe on the labelled part of the extra set and write `ecg_probe_choice.json`."""
+    source = provenance(root)
     extra = load_extra(root)
     known = ~np.isnan(extra.y[:, 0])
     labelled = RecordSet(
@@ -171,7 +173,7 @@ def choose(root: Path, out: Path, say: Callable[[str], None]) -> None:
     choice = choose_probe(models, labelled)
     record = {
         "command": "python -m biojepa.ecg.small_budget --choose",
-        **provenance(root),
+        **source,
         "n_records": int(known.sum()),
         "models": ["small, seed 0", "random, seed 1000", "random, seed 1001"],
         **choice,
@@ -184,6 +186,7 @@ def measure(root: Path, out: Path, say: Callable[[str], None]) -> None:
     """Score the 350 and write `ecg_small_budget.json`."""
     probe = json.loads((out / "ecg_probe_choice.json").read_text())
     C, pool = probe["C"], probe["pool"]
+    source = provenance(root)
     extra, labelled = load_extra(root), load_labelled(root)
     known = [p for p in extra.patients if p]
     overlap = overlap_statement(known, labelled.patients, len(extra.patients) - len(known))
@@ -229,7 +232,7 @@ def measure(root: Path, out: Path, say: Callable[[str], None]) -> None:
         say(f"small{suffix} - random{suffix}: {mean:+.4f} [{low:+.4f}, {high:+.4f}]")
     record = {
         "command": "python -m biojepa.ecg.small_budget",
-        **provenance(root),
+        **source,
         "n_pretraining": len(extra.values),
         "n_labelled": len(labelled.values),
         "n_patients": len(set(labelled.patients)),
@@ -253,7 +256,8 @@ def provenance(root: Path) -> dict[str, Any]:
     git = ["git", "-C", str(Path(__file__).parent)]
     options: dict[str, Any] = {"capture_output": True, "text": True, "check": False}
     commit = subprocess.run([*git, "rev-parse", "HEAD"], **options)
-    changes = subprocess.run([*git, "status", "--porcelain", "--", ".."], **options)
+    rooms = [f"../{room}" for room in ROOMS]
+    changes = subprocess.run([*git, "status", "--porcelain", "--", *rooms], **options)
     return {
         "commit": commit.stdout.strip() or None,
         "uncommitted_changes": bool(changes.stdout.strip()),
