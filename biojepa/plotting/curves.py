@@ -22,6 +22,7 @@ from biojepa.errors import DataError, FormatError
 COLLAPSE_SHARE = 0.1  # ours: RankMe below a tenth of the width counts as collapse
 # Okabe & Ito's colour-blind safe colours, black and yellow left out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+FAMILIES = ("loss", "probe", "momentum")  # `loss` and every `loss_*`, and so on
 
 
 class _Panel(NamedTuple):
@@ -31,6 +32,7 @@ class _Panel(NamedTuple):
 
 
 _PANELS = (
+    _Panel("loss", ("loss",)),
     _Panel("effective rank (RankMe)", ("rankme",)),
     _Panel("online probe", ("probe",)),
     _Panel("skill over position-only guess", ("skill",)),
@@ -53,9 +55,10 @@ def plot_curves(
     Parameters
     ----------
     metrics : DataFrame or path of metrics.csv
-        A column `step`, and any of `loss*`, `rankme`, `probe`, `skill`, `std`, `lidar`,
+        A column `step`, and any of `loss`, `rankme`, `probe`, `skill`, `std`, `lidar`,
         `alpha_req`, `sigreg`, `lr`, `momentum`, `weight_decay`, `grad_norm`, `samples_per_s`.
-        `probe_*` columns join `probe`. Blanks are passed over; a single row is a dot.
+        `loss_*`, `probe_*` and `momentum_*` (one for each momentum copy) join the panels of
+        `loss`, `probe` and `momentum`. Blanks are passed over; a single row is a dot.
     title : str, optional
     dim : int, optional
         Width of the embedding, for the collapse zone; a column `dim` serves too.
@@ -120,16 +123,19 @@ def _numbers(metrics: pd.DataFrame | str | Path) -> pd.DataFrame:
 
 
 def _present(table: pd.DataFrame) -> list[_Panel]:
-    def there(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(n for n in names if n in table.columns and table[n].notna().any())
+    logged = [name for name in table.columns if table[name].notna().any()]
 
-    losses = there(tuple(n for n in table.columns if n.startswith("loss")))
-    found = [_Panel("loss", losses)] if losses else []
+    def there(stems: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(
+            name
+            for stem in stems
+            for name in logged
+            if name == stem or (stem in FAMILIES and name.startswith(f"{stem}_"))
+        )
+
+    found = []
     for panel in _PANELS:
-        columns = panel.columns
-        if columns == ("probe",):
-            columns = tuple(n for n in table.columns if n == "probe" or n.startswith("probe_"))
-        columns, second = there(columns), there(panel.second)
+        columns, second = there(panel.columns), there(panel.second)
         if columns or second:
             name = panel.title
             if panel.second and not (columns and second):
@@ -149,8 +155,13 @@ def _draw(ax: Axes, table: pd.DataFrame, panel: _Panel) -> None:
     if panel.second:
         ax.tick_params(axis="y", colors=COLOURS[0])
         right = ax.twinx()
-        for name in panel.second:
-            _line(right, table, name, COLOURS[1], style="--")
+        dashes = ("--", ":", "-.")  # copies often share one schedule: both must show
+        for i, name in enumerate(panel.second):
+            colour = COLOURS[1 + i % (len(COLOURS) - 1)]
+            _line(right, table, name, colour, style=dashes[i % len(dashes)])
+        if len(panel.second) > 1:
+            # a warm-up and a cosine leave this place free; "best" does not see the left-hand axis
+            right.legend(fontsize=7, loc="lower center", edgecolor="none", framealpha=0.8)
         right.tick_params(axis="y", colors=COLOURS[1], labelsize=8)
         right.spines["top"].set_visible(False)
         right.ticklabel_format(axis="y", useOffset=False)

@@ -116,6 +116,30 @@ def test_momentum_without_learning_rate_has_a_panel_of_its_own(metrics):
     assert set(lines(figure)) == {"momentum"}
 
 
+def test_every_momentum_copy_is_drawn_on_the_axis_of_the_momentum(metrics):
+    copies = {"momentum_target_encoder": 0.99, "momentum_other": 0.9, "momentous": 1.0}
+    table = metrics.drop(columns="momentum").assign(**copies)
+    drawn = lines(plot_curves(table))
+    first, second = drawn["momentum_target_encoder"], drawn["momentum_other"]
+    assert "momentous" not in drawn
+    assert list(first.get_ydata()) == [0.99] * len(table)
+    assert first.axes is second.axes
+    assert first.axes is not drawn["lr"].axes
+    assert first.axes.get_position().bounds == drawn["lr"].axes.get_position().bounds
+    assert first.get_color() != second.get_color()
+    assert first.get_linestyle() != second.get_linestyle()
+    legend = [text.get_text() for text in first.axes.get_legend().get_texts()]
+    assert legend == ["momentum_target_encoder", "momentum_other"]
+
+
+def test_one_momentum_copy_needs_no_legend(metrics):
+    table = metrics.rename(columns={"momentum": "momentum_target_encoder"})
+    line = lines(plot_curves(table))["momentum_target_encoder"]
+    assert line.axes.get_legend() is None
+    alone = plot_curves(table[["step", "momentum_target_encoder"]])
+    assert [ax.get_title(loc="left") for ax in alone.axes] == ["momentum"]
+
+
 def test_a_table_without_steps_rows_or_numbers_is_refused(tmp_path):
     with pytest.raises(DataError, match="column step"):
         plot_curves(pd.DataFrame({"loss": [1.0]}))
