@@ -56,6 +56,8 @@ class ECGModelConfig:
         Of the LayerNorms; None follows `bias`. True with `bias=False`: first published code.
     registers : int
         Learned tokens without position that the encoder puts before the others.
+    init_std : float
+        Of the initial weights; 0.02 is made for widths of several hundred.
     norm_eps : float
     layer_scale : float
         Start of a learned factor on each residual branch; 0 for none.
@@ -110,6 +112,7 @@ class ECGModelConfig:
     qkv_bias: bool = False
     norm_bias: bool | None = None
     registers: int = 1
+    init_std: float = 0.02
     norm_eps: float = 1e-6
     layer_scale: float = 0.0
     dropout: float = 0.0

@@ -75,7 +75,7 @@ class ECGEncoder(nn.Module):
         self.norm = nn.LayerNorm(dim, eps=config.norm_eps, bias=config.has_norm_bias)
         table = sincos_1d(config.n_tokens, dim, order="interleaved")
         self.register_buffer("positions", table[None], persistent=False)
-        init_transformer(self, depth=config.depth)
+        init_transformer(self, depth=config.depth, std=config.init_std)
 
     def embed(self, x: Signals) -> Tensor:
         """Tokens with their positions, before any is dropped.
@@ -296,6 +296,7 @@ def build_predictor(config: ECGModelConfig) -> JointPredictor:
         dropout=config.dropout,
         attn_dropout=config.attn_dropout,
         init_depth=config.depth,  # the encoder's, as published
+        init_std=config.init_std,
     )
 
 

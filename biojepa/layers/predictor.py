@@ -30,6 +30,8 @@ class JointPredictor(nn.Module):
     bias, qkv_bias, norm_bias : bool
     init_depth : int, optional
         Depth that scales the residual initialisation; the encoder's in ECG-JEPA.
+    init_std : float
+        Of the initial weights.
     """
 
     positions: Tensor
@@ -52,6 +54,7 @@ class JointPredictor(nn.Module):
         dropout: float = 0.0,
         attn_dropout: float = 0.0,
         init_depth: int | None = None,
+        init_std: float = 0.02,
     ) -> None:
         super().__init__()
         norm_bias = bias if norm_bias is None else norm_bias
@@ -75,7 +78,7 @@ class JointPredictor(nn.Module):
         )
         self.norm = nn.LayerNorm(own_dim, eps=norm_eps, bias=norm_bias)
         self.proj = nn.Linear(own_dim, dim, bias=bias)
-        init_transformer(self, depth=init_depth or depth)
+        init_transformer(self, depth=init_depth or depth, std=init_std)
 
     def forward(
         self,
