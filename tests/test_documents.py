@@ -1,0 +1,54 @@
+"""README and docs say what is true: their code runs, their numbers come from results."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+
+from biojepa.cli.main import COMMANDS
+from biojepa.data.simulate import simulate_ecg
+from biojepa.ecg.recipes import get_recipe
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_numbers_of_the_documents_are_those_of_the_results():
+    command = [sys.executable, str(ROOT / "docs" / "render_numbers.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_block_of_numbers_is_empty():
+    for name in ("README.md", "docs/measurements.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        blocks = re.findall(r"<!-- numbers: ([a-z-]+) -->\n(.*?)<!-- /numbers -->", text, re.DOTALL)
+        assert blocks
+        assert [block for block, body in blocks if not body.strip()] == []
+
+
+def test_the_ten_lines_of_the_readme_run(tmp_path, monkeypatch, capsys):
+    cohort = simulate_ecg(60, rate_hz=250, random_state=0)
+    rows = [cohort.leads.index(lead) for lead in ("I", "II", "V1", "V5")]
+    np.save(tmp_path / "ecgs.npy", cohort.values[:, rows])
+    np.save(tmp_path / "labels.npy", cohort.y[:, 0])
+    np.save(tmp_path / "patients.npy", np.asarray(cohort.patient_id))
+    monkeypatch.chdir(tmp_path)
+    # the small preset trains for minutes; the lines are what is tested
+    monkeypatch.setattr("biojepa.ecg.estimator.get_recipe", lambda name: get_recipe("tiny"))
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 12
+    exec(compile(code, "README.md", "exec"), {})
+    assert "[" in capsys.readouterr().out
+    assert (tmp_path / "my_model" / "model.safetensors").is_file()
+
+
+def test_every_command_of_the_readme_exists():
+    named = set(re.findall(r"biojepa (demo|[a-z]+(?: ecg)?)(?= )", README))
+    known = {name for name, _, _ in COMMANDS}
+    commands = {name for name in named if name.split()[0] in {k.split()[0] for k in known}}
+    assert commands <= known | {k.split()[0] for k in known}
+    assert {name for name in known if f"biojepa {name}" not in README} == set()
