@@ -15,14 +15,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from biojepa.engine.diagnostics import alpha_req, embedding_std, rankme
+from biojepa.engine.diagnostics import (
+    alpha_req,
+    embedding_std,
+    per_dimension_std,
+    rankme,
+    sigreg_statistic,
+)
 from biojepa.engine.loader import Collator
 from biojepa.engine.losses import full_precision
 from biojepa.engine.momentum import Momentum
+from biojepa.engine.randomness import torch_generator
 from biojepa.engine.signals import Signals
 from biojepa.engine.step import StepInfo
+
+N_DIRECTIONS = 64  # of the monitored SIGReg statistic
 
 
 class Losses:
@@ -157,14 +167,20 @@ class Objective(nn.Module):
 
 
 def embedding_health(pooled: Tensor) -> dict[str, float]:
-    """RankMe, std and alpha-ReQ of embeddings (n, D).
+    """RankMe, stds, alpha-ReQ and the SIGReg statistic of embeddings (n, D).
 
-    `dim` tells the collapse alarm what RankMe could reach: D, or n where that is less.
+    `std` is the mean over dimensions of the L2-normalised embeddings, `std_least` that of the
+    stillest dimension as it is; the SIGReg statistic is taken along the same directions at every
+    step. `dim` tells the collapse alarm what RankMe could reach: D, or n where that is less.
     """
+    rng = torch_generator(0, "directions")
+    directions = F.normalize(torch.randn(pooled.shape[1], N_DIRECTIONS, generator=rng), dim=0)
     return {
         "rankme": float(rankme(pooled)),
         "std": float(embedding_std(pooled)),
+        "std_least": float(per_dimension_std(pooled).min()),
         "alpha_req": float(alpha_req(pooled)),
+        "sigreg": sigreg_statistic(pooled, directions.to(pooled.device)),
         "dim": float(min(pooled.shape)),
     }
 

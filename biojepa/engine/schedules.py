@@ -8,16 +8,15 @@ Two published habits differ by one step: ECG-JEPA's cosines reach their end on t
 (`step = total`). `arrive` says which.
 
 Sources: ECG-JEPA (arXiv 2410.13867; 10,000 warm-up steps, momentum 0.998 to 0.9995), V-JEPA
-(2404.08471; schedules 1.25 times as long as the run, `horizon`), CNN-JEPA (2408.07514; momentum
-changes once an epoch, `PerEpoch`).
+(2404.08471; schedules 1.25 times as long as the run, `horizon`). A momentum that changes once an
+epoch (CNN-JEPA, 2408.07514) is `Momentum(per="epoch")`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Protocol, get_args
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
 
 from biojepa.errors import ConfigError
 
@@ -144,84 +143,6 @@ class WarmupCosine:
         length = total_steps * self.horizon - self.warmup_steps
         done = _progress(step - self.warmup_steps, length, self.arrive)
         return _half_cosine(self.start, self.end, done)
-
-
-@dataclass(frozen=True)
-class PerEpoch:
-    """Another schedule, counted in epochs: constant within an epoch.
-
-    Parameters
-    ----------
-    schedule : Constant, Linear, Cosine or WarmupCosine
-        Called with the epoch as its step and `n_epochs` as its total.
-    n_epochs : int
-        Epochs of the run; all have `total_steps / n_epochs` steps.
-    """
-
-    schedule: Constant | Linear | Cosine | WarmupCosine
-    n_epochs: int
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        if self.n_epochs < 1:
-            raise ConfigError(f"expected n_epochs >= 1, got {self.n_epochs}")
-
-    def __call__(self, step: float, total_steps: int) -> float:
-        """Value at a step, counted from 0."""
-        # the small term keeps an exact epoch edge on its upper side after rounding
-        epoch = math.floor(step * self.n_epochs / max(total_steps, 1) + 1e-9)
-        return self.schedule(epoch, self.n_epochs)
-
-
-_KINDS: dict[str, type] = {
-    "constant": Constant,
-    "linear": Linear,
-    "cosine": Cosine,
-    "warmup_cosine": WarmupCosine,
-    "per_epoch": PerEpoch,
-}
-
-
-def schedule_to_dict(schedule: Schedule) -> dict[str, Any]:
-    """A schedule as plain numbers and strings, for JSON or YAML.
-
-    Raises
-    ------
-    ConfigError
-        If it is not one of this file's schedules.
-    """
-    if isinstance(schedule, PerEpoch):
-        inner = schedule_to_dict(schedule.schedule)
-        return {"kind": "per_epoch", "schedule": inner, "n_epochs": schedule.n_epochs}
-    if isinstance(schedule, Constant | Linear | Cosine | WarmupCosine):
-        kind = next(kind for kind, cls in _KINDS.items() if type(schedule) is cls)
-        return {"kind": kind, **asdict(schedule)}
-    raise ConfigError(f"expected a schedule of {sorted(_KINDS)}, got {schedule!r}")
-
-
-def schedule_from_dict(settings: Mapping[str, Any]) -> Schedule:
-    """The schedule that `schedule_to_dict` wrote.
-
-    Raises
-    ------
-    ConfigError
-        If the kind or a setting is unknown, missing or out of range.
-    """
-    values = dict(settings)
-    kind = values.pop("kind", None)
-    if kind not in _KINDS:
-        raise ConfigError(f"expected a schedule kind of {sorted(_KINDS)}, got {kind!r}")
-    cls = _KINDS[kind]
-    unknown = sorted(set(values) - {f.name for f in fields(cls)})
-    if unknown:
-        names = [f.name for f in fields(cls)]
-        raise ConfigError(f"expected settings of {names} for {kind!r}, got unknown {unknown}")
-    if kind == "per_epoch" and isinstance(values.get("schedule"), Mapping):
-        values["schedule"] = schedule_from_dict(values["schedule"])
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise ConfigError(f"expected all settings of a {kind!r} schedule: {error}") from error
 
 
 def _progress(step: float, length: float, arrive: Arrival) -> float:
