@@ -80,7 +80,7 @@ def prepare_store(
     resume: bool = True,
     progress: Callable[[int, int], None] | None = None,
     unit: str = "mV",
-    shard_records: int = 10_000,
+    shard_records: int = 4_000,
     recipe: dict | None = None,
 ) -> PrepareReport:
     """Write the recordings of many files into one store.

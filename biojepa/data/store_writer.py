@@ -84,7 +84,7 @@ class StoreWriter:
         path: str | PathLike[str],
         *,
         channels: Sequence[str],
-        shard_records: int = 10_000,
+        shard_records: int = 4_000,
         unit: str = "mV",
         recipe: dict | None = None,
     ) -> None:
