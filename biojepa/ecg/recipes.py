@@ -113,7 +113,7 @@ def _paper(size: str, *, batch_size: int = 2048, accumulate: int = 1) -> Recipe:
 _SMALL_MODEL = ECGModelConfig(
     leads=INDEPENDENT_8,
     rate_hz=100.0,
-    n_times=800,  # 8 s: a random place in 10 s is the augmentation (mean AUC 0.840; 10 s 0.833)
+    n_times=800,  # 8 s: a random place in 10 s is the augmentation; see results/
     patch=20,  # 200 ms: 40 tokens; 50 ms was no better at an eighth of the speed
     dim=128,
     depth=6,
@@ -133,7 +133,8 @@ _SMALL_MODEL = ECGModelConfig(
     regulariser_weight=0.25,
     # Of two views summed. With 0.02, made for widths of several hundred, positions drown the signal
     # of 160 samples: mean AUC 0.79 on the 460 labelled extra records after 1,000 steps, with 0.04
-    # and 0.06 0.83 after 800 (their random weights: 0.77, 0.80, 0.81; windows of 10 s).
+    # and 0.06 0.83 after 800 (their random weights: 0.77, 0.80, 0.81; windows of 10 s). Those 460
+    # were pretrained on as well; on records that were not, the gain is smaller: README.
     init_std=0.04,
 )
 _SMALL_TRAIN = TrainConfig(
