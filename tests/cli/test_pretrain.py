@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from biojepa.cli.main import main
@@ -189,3 +190,5 @@ def test_two_processes_train_as_one_and_only_the_first_speaks(store: Path, tmp_p
         ECGJEPA.from_pretrained(tmp_path / f"run{n}").jepa_.encoder.state_dict() for n in (1, 2)
     )
     assert all((one[k] - two[k]).abs().max() < 1e-5 for k in one)
+    logs = [pd.read_csv(tmp_path / f"run{n}" / "metrics.csv")["loss"] for n in (1, 2)]
+    np.testing.assert_allclose(logs[1], logs[0], rtol=1e-6)
