@@ -89,7 +89,9 @@ def _to_folder(source: Path, target: Path, constants: str) -> None:
             )
         n = len(norm.std)
         stats = LeadStats(card.leads[:n], norm.mean[:n], norm.std)
-        preprocess = ECGPreprocess.paper(stats, leads=config.leads, rate_hz=config.rate_hz)
+        preprocess = ECGPreprocess.paper(
+            stats, leads=config.leads, rate_hz=config.rate_hz, highpass_hz=norm.highpass_hz
+        )
     digest = sha256(source)
     statement: dict[str, Any] = {
         "n_records": None,

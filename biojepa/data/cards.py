@@ -15,6 +15,7 @@ from pathlib import Path
 from biojepa.data.safe_yaml import load_yaml
 from biojepa.errors import ConfigError
 
+_FORMER_NAMES = {"ptb-diagnostic": "ptb"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -30,7 +31,9 @@ class Normalisation:
     of : str
         Which records and which form of the signals they were computed on.
     mean, std : tuple of float or None
-        One value per lead, in the order of the card (std may leave out trailing extra leads).
+        One value per lead, in the order of the card (both may leave out trailing extra leads).
+    highpass_hz : float or None
+        High-pass against baseline wander that the signals went through first.
     """
 
     unit: str
@@ -38,6 +41,27 @@ class Normalisation:
     of: str
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
+    highpass_hz: float | None = None
+
+
+@dataclass(frozen=True)
+class Download:
+    """Where `biojepa fetch` gets a database.
+
+    Parameters
+    ----------
+    url : str
+        Folder of the files, ending in a slash; `{version}` stands for the version.
+    sums : str or None
+        List of SHA-256 and names of all files, below `url`; None if there is none.
+    folders : tuple of str
+        Beginnings of the names in that list that belong to the database; `""` for all. Without a
+        list the names are those of `DatasetCard.files`.
+    """
+
+    url: str
+    sums: str | None
+    folders: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -69,6 +93,8 @@ class DatasetCard:
     quirks : tuple of str
         What surprises those who read the files.
     normalisation : Normalisation or None
+    download : Download or None
+        None if biojepa does not download it.
     reasons : dict
         Field to the reason why its value, or a part of it, is not known.
     """
@@ -93,6 +119,7 @@ class DatasetCard:
     label_source: str | None
     quirks: tuple[str, ...] | None
     normalisation: Normalisation | None
+    download: Download | None = None
     reasons: dict[str, str] = field(default_factory=dict)
 
 
@@ -114,6 +141,7 @@ def load_card(name: str | os.PathLike[str]) -> DatasetCard:
         If there is no such card, or it has unknown, missing or wrongly typed fields.
     """
     if isinstance(name, str):
+        name = _FORMER_NAMES.get(name, name)
         known = list_cards()
         if name not in known:
             raise ConfigError(f"no card named {name!r}{_nearest(name, known)}")
@@ -126,7 +154,7 @@ def load_card(name: str | os.PathLike[str]) -> DatasetCard:
     for key in content:
         if key not in allowed and key not in reasons:
             raise ConfigError(f"{path}: unknown field {key!r}{_nearest(key, allowed)}")
-    missing = [key for key in allowed if key not in content]
+    missing = [key for key in allowed if key not in content and key != "download"]
     if missing:
         raise ConfigError(f"{path}: missing {', '.join(missing)} (null with a reason if unknown)")
     card = DatasetCard(
@@ -150,6 +178,7 @@ def load_card(name: str | os.PathLike[str]) -> DatasetCard:
         label_source=_text(path, "label_source", content["label_source"]),
         quirks=_texts(path, "quirks", content["quirks"]),
         normalisation=_normalisation(path, "normalisation", content["normalisation"]),
+        download=_download(path, "download", content.get("download")),
         reasons={
             reasons[key]: _text(path, key, content[key]) or "" for key in content if key in reasons
         },
@@ -179,7 +208,9 @@ def _check(path: Path, card: DatasetCard) -> None:
     unexplained = [
         f.name
         for f in fields(DatasetCard)
-        if getattr(card, f.name) is None and not card.reasons.get(f.name)
+        if f.default is MISSING
+        and getattr(card, f.name) is None
+        and not card.reasons.get(f.name)
     ]
     if card.files and None in card.files.values() and not card.reasons.get("files"):
         unexplained.append("files")
@@ -264,11 +295,25 @@ def _normalisation(path: Path, key: str, value: object) -> Normalisation | None:
     if value is None:
         return None
     known = [f.name for f in fields(Normalisation)]
-    if not isinstance(value, dict) or set(value) != set(known):
+    if not isinstance(value, dict) or {*value, "highpass_hz"} != set(known):
         raise _wrong(path, key, f"the fields {', '.join(known)}", value)
     unit, rate_hz = _text(path, "unit", value["unit"]), _number(path, "rate_hz", value["rate_hz"])
     of = _text(path, "of", value["of"])
     if unit is None or rate_hz is None or of is None:
         raise _wrong(path, key, "a unit, a rate and what the constants are of", value)
     mean, std = _numbers(path, "mean", value["mean"]), _numbers(path, "std", value["std"])
-    return Normalisation(unit, float(rate_hz), of, mean, std)
+    highpass_hz = _number(path, "highpass_hz", value.get("highpass_hz"))
+    return Normalisation(unit, float(rate_hz), of, mean, std, highpass_hz)
+
+
+def _download(path: Path, key: str, value: object) -> Download | None:
+    if value is None:
+        return None
+    known = [f.name for f in fields(Download)]
+    if not isinstance(value, dict) or set(value) != set(known):
+        raise _wrong(path, key, f"the fields {', '.join(known)}", value)
+    url, sums = _text(path, "url", value["url"]), _text(path, "sums", value["sums"])
+    folders = _texts(path, "folders", value["folders"])
+    if url is None or not url.startswith("https://") or not url.endswith("/") or folders is None:
+        raise _wrong(path, key, "an https address ending in '/' and a list of folders", value)
+    return Download(url, sums, folders)

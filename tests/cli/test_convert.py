@@ -63,6 +63,6 @@ def test_a_card_without_constants_is_refused(
 ) -> None:
     weights = tmp_path / "ours.pt"
     official.save(ECGJEPA.from_pretrained(trained).jepa_, weights)
-    line = ["convert", str(weights), str(tmp_path / "m"), "--constants", "ptb-diagnostic"]
+    line = ["convert", str(weights), str(tmp_path / "m"), "--constants", "ptb"]
     assert main(line) == 1
     assert "ptb-xl" in capsys.readouterr().err

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from biojepa.data.cards import list_cards, load_card
+from biojepa.ecg.recipes import PAPER_DATASETS
 from biojepa.errors import ConfigError
 from tests.conftest import ROOT
 
@@ -16,6 +17,32 @@ def test_every_card_loads_and_explains_what_it_does_not_know(name):
     for field in dataclasses.fields(card):
         if getattr(card, field.name) is None:
             assert card.reasons[field.name]
+
+
+@pytest.mark.parametrize("name", list(PAPER_DATASETS))
+def test_every_database_of_the_published_recipe_has_a_card(name):
+    card = load_card(name)
+    assert card.unit == "mV"
+    assert len(card.leads) >= 12
+    assert card.normalisation.rate_hz == card.rates_hz[0]
+    assert len(card.normalisation.std) == 12
+
+
+def test_mimic_has_its_leads_and_constants_in_the_order_of_its_files():
+    card = load_card("mimic-iv-ecg")
+    assert card.leads[3:6] == ("aVR", "aVF", "aVL")
+    assert card.normalisation.std[4:6] == (0.143, 0.141)
+
+
+def test_a_highpass_is_stated_where_the_constants_need_it():
+    found = {name: load_card(name).normalisation.highpass_hz for name in PAPER_DATASETS}
+    assert {name for name, hz in found.items() if hz == 0.5} == {"code-15", "st-petersburg"}
+    assert sum(hz is None for hz in found.values()) == 8
+
+
+def test_the_former_name_of_the_ptb_card_is_still_known():
+    assert load_card("ptb-diagnostic") == load_card("ptb")
+    assert "ptb-diagnostic" not in list_cards()
 
 
 def test_ptb_xl_holds_the_facts_that_the_readers_need():
@@ -57,6 +84,8 @@ def test_an_unknown_card_is_an_error_with_the_nearest_name(name):
         ("mean: [-0.002, ", "mean: [", "one per lead"),
         ("  of: folds 1-8, raw signals\n", "", "normalisation"),
         ("name: ptb-xl", "name: other", "that of the file"),
+        ("url: https://physionet.org/files", "url: http://physionet.org/files", "https address"),
+        ("folders:", "folder:", "the fields url, sums, folders"),
         ("n_subjects:", "n_records:", "twice"),
     ],
 )
