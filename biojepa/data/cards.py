@@ -208,9 +208,7 @@ def _check(path: Path, card: DatasetCard) -> None:
     unexplained = [
         f.name
         for f in fields(DatasetCard)
-        if f.default is MISSING
-        and getattr(card, f.name) is None
-        and not card.reasons.get(f.name)
+        if f.default is MISSING and getattr(card, f.name) is None and not card.reasons.get(f.name)
     ]
     if card.files and None in card.files.values() and not card.reasons.get("files"):
         unexplained.append("files")
