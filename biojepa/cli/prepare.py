@@ -161,7 +161,7 @@ def arrange(
 
 def _at_rate(values: np.ndarray, source_hz: float, target_hz: float) -> np.ndarray:
     """Resampled; gaps are bridged for the filter and are gaps again afterwards."""
-    from biojepa.ecg._conditioning import fill_gaps, resampled
+    from biojepa.data.conditioning import fill_gaps, resampled
 
     missing = np.isnan(values)
     filled = values.astype(np.float64)[None]

@@ -1,52 +1,12 @@
-"""Opening a published `.pt` file from anywhere: nothing in it is executed, nothing is believed.
-
-The file must be a torch zip archive whose checksums hold and whose parts are as large as they say;
-the pickle in it may name tensors, numbers, text and plain numpy arrays only (`weights_only=True`).
-"""
+"""What a published ECG-JEPA file must hold, before anything of it is used."""
 
 from __future__ import annotations
 
-import _codecs
-import os
-import pickle
-import re
-import zipfile
-import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-from torch.serialization import safe_globals
-
-from biojepa.errors import CheckpointError, RunError
-
-# what plain numpy arrays need: classifier files may hold mean and std as arrays
-_RECONSTRUCT, _SCALAR = np.array(0.0).__reduce__()[0], np.float64(0).__reduce__()[0]
-_NUMPY: list[Any] = [
-    np.ndarray,
-    np.dtype,
-    *(type(np.dtype(code)) for code in ("f2", "f4", "f8", "i4", "i8")),
-    (_RECONSTRUCT, "numpy._core.multiarray._reconstruct"),
-    (_RECONSTRUCT, "numpy.core.multiarray._reconstruct"),  # written with numpy 1
-    (_SCALAR, "numpy._core.multiarray.scalar"),
-    (_SCALAR, "numpy.core.multiarray.scalar"),
-    (_codecs.encode, "_codecs.encode"),  # bytes under pickle protocol 2
-]
-_UNREADABLE = (
-    RuntimeError,
-    EOFError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    OSError,
-    AssertionError,
-    MemoryError,
-)  # what torch's reader raises on archives that are sound as zip files but not as checkpoints
+from biojepa.engine.torch_file import check_weights, read_torch_file
+from biojepa.errors import CheckpointError
 
 
 def read_official(path: Path) -> dict[str, Any]:
@@ -66,25 +26,7 @@ def read_official(path: Path) -> dict[str, Any]:
     CheckpointError
         If the file is absent, damaged, hostile or of another kind.
     """
-    _check_archive(path)
-    try:
-        with safe_globals(_NUMPY):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        what = found.group(1) if found else "something that is no tensor, number or text"
-        raise CheckpointError(
-            f"{path} is refused: it holds {what}, which could run code; expected a published "
-            "ECG-JEPA checkpoint of tensors and settings"
-        ) from error
-    except _UNREADABLE as error:
-        raise CheckpointError(
-            f"{path} is damaged or no torch checkpoint: {str(error).splitlines()[:1]}"
-        ) from error
-    if not isinstance(content, dict):
-        raise CheckpointError(
-            f"{path}: expected a dict with model and config, got {type(content).__name__}"
-        )
+    content = read_torch_file(path, of="ECG-JEPA")
     if {"encoder", "epoch"} <= content.keys():
         raise CheckpointError(
             f"{path} looks like a checkpoint of another ECG_JEPA (Kim et al.: 8 leads, 250 Hz, "
@@ -96,72 +38,5 @@ def read_official(path: Path) -> dict[str, Any]:
                 f"{path}: expected a dict with model and config, got the keys "
                 f"{sorted(map(str, content))[:8]}: is it a checkpoint of another method?"
             )
-    _check_tensors(content["model"], path)
+    check_weights(content["model"], path)
     return content
-
-
-def write_official(content: Mapping[str, Any], path: Path) -> None:
-    """Write a `.pt` file that appears at once or not at all.
-
-    Raises
-    ------
-    RunError
-        If it cannot be written; an old file of that name stays.
-    """
-    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as handle:
-            torch.save(dict(content), handle)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # torch's writer reports a full disk as the latter
-        temporary.unlink(missing_ok=True)
-        raise RunError(f"cannot write {path}: {error}; what was there is untouched") from error
-
-
-def _check_archive(path: Path) -> None:
-    if not path.is_file():
-        raise CheckpointError(f"expected a checkpoint file, found none at {path}")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
-            if not any(info.filename.endswith("/data.pkl") for info in infos):
-                raise CheckpointError(
-                    f"{path} is a zip archive but no torch checkpoint: expected a .pt file "
-                    "written by torch.save"
-                )
-            if sum(info.file_size for info in infos) > path.stat().st_size:
-                raise CheckpointError(
-                    f"{path} is refused: it unpacks to more than its size, a torch checkpoint "
-                    "does not"
-                )
-            bad = archive.testzip()
-    except zipfile.BadZipFile as error:
-        raise CheckpointError(
-            f"{path} is damaged or no torch checkpoint ({error}): expected a .pt file written by "
-            "torch 1.6 or later; download it again if it was cut or is a web page"
-        ) from error
-    except CheckpointError:
-        raise
-    except (OSError, RuntimeError, EOFError, NotImplementedError, zlib.error) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    if bad is not None:
-        raise CheckpointError(f"{path} is damaged: the checksum of {bad} does not hold")
-
-
-def _check_tensors(state: dict[Any, Any], path: Path) -> None:
-    n_bytes = 0
-    for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise CheckpointError(
-                f"{path}: expected named tensors in model, got {name!r}: {type(value).__name__}"
-            )
-        if not value.is_floating_point() or value.layout != torch.strided:
-            raise CheckpointError(f"{path}: expected floating-point weights, {name} is not")
-        n_bytes += value.numel() * value.element_size()
-        if n_bytes > 4 * path.stat().st_size:  # tensors may share storage, but not without end
-            raise CheckpointError(f"{path} is refused: its tensors are larger than the file")
-        if not bool(torch.isfinite(value).all()):
-            raise CheckpointError(f"{path}: {name} holds NaN or infinite weights")

@@ -6,15 +6,14 @@ of all leads, no bias anywhere, not even in LayerNorm.
 
 from __future__ import annotations
 
-import difflib
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from biojepa.data.leads import STANDARD_12, canonical_leads
 from biojepa.ecg.masking import BlockSampler
 from biojepa.engine.losses import LossKind
+from biojepa.engine.settings import check_number, check_types, from_plain, to_plain
 from biojepa.errors import ConfigError
 
 RegulariserName = Literal["none", "vicreg", "sigreg"]
@@ -186,17 +185,11 @@ class ECGModelConfig:
         ConfigError
             If a key is unknown (the nearest known one is named) or a value is out of range.
         """
-        known = [f.name for f in fields(cls)]
-        for key in config:
-            if key not in known:
-                near = difflib.get_close_matches(str(key), known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-                raise ConfigError(f"unknown model setting {key!r}: {hint}")
-        return cls(**config)
+        return from_plain(cls, config, what="model")
 
     def to_config(self) -> dict[str, Any]:
         """Return the settings as a JSON-able dict."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return to_plain(self)
 
     def _check(self) -> None:
         _check_types(self)
@@ -249,31 +242,13 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
 
 def _check_types(config: ECGModelConfig) -> None:
     """Refuse values of another type, as files may hold them, before they are compared."""
-    for f in fields(config):
-        value = getattr(config, f.name)
-        if f.name in _CHOICES:
-            if value not in _CHOICES[f.name]:
-                raise ConfigError(f"expected {f.name} in {_CHOICES[f.name]}, got {value!r}")
-        elif isinstance(f.default, bool):
-            if not isinstance(value, bool):
-                raise ConfigError(f"expected {f.name} true or false, got {value!r}")
-        elif isinstance(f.default, int):
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise ConfigError(f"expected a whole number for {f.name}, got {value!r}")
-        elif isinstance(f.default, float):
-            _check_number(f.name, value)
+    check_types(config, _CHOICES)
     if len(config.keep) != 2:
         raise ConfigError(f"expected keep=(low, high), got {config.keep!r}")
     for share in config.keep:
-        _check_number("keep", share)
+        check_number("keep", share)
     if config.rate_hz <= 0 or config.layer_scale < 0 or config.regulariser_weight < 0:
         raise ConfigError(
             "expected rate_hz > 0, layer_scale >= 0 and regulariser_weight >= 0, got "
             f"{config.rate_hz}, {config.layer_scale} and {config.regulariser_weight}"
         )
-
-
-def _check_number(name: str, value: Any) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value):
-        raise ConfigError(f"expected a finite number for {name}, got {value!r}")

@@ -5,7 +5,7 @@ sine-cosine positions are added before tokens are dropped; a learned register wi
 first. The predictor is as deep as the encoder at half its width and predicts everything that the
 context does not hold in one pass; the loss is L1 on the raw output of the momentum encoder.
 
-Shapes: B batch, C leads, T samples, N tokens, K kept tokens, R registers, D width.
+Shapes: B batch, C leads, T samples, N tokens, R registers, D width.
 
 References
 ----------
@@ -14,8 +14,6 @@ boosts ECG classification performance, arXiv:2410.13867.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -27,15 +25,15 @@ from biojepa.engine.randomness import keyed_torch_rng
 from biojepa.engine.regularisers import Regulariser, SIGReg, VICReg
 from biojepa.engine.schedules import Linear
 from biojepa.engine.signals import Signals
-from biojepa.errors import ConfigError, DataError, LeadError
+from biojepa.errors import DataError, LeadError
 from biojepa.layers.block import Block, init_transformer
-from biojepa.layers.gather import gather_tokens
 from biojepa.layers.patch import PatchEmbed1d
 from biojepa.layers.positions import sincos_1d
 from biojepa.layers.predictor import JointPredictor
+from biojepa.layers.trunk import Trunk
 
 
-class ECGEncoder(nn.Module):
+class ECGEncoder(Trunk):
     """Encoder of 12-lead (or other) ECG.
 
     Parameters
@@ -47,7 +45,6 @@ class ECGEncoder(nn.Module):
     """
 
     positions: Tensor
-    registers: nn.Parameter | None
 
     def __init__(self, config: ECGModelConfig, *, patch_embed: nn.Module | None = None) -> None:
         super().__init__()
@@ -128,108 +125,11 @@ class ECGEncoder(nn.Module):
         valid = seen[:, : N * patch].view(len(seen), N, patch).any(dim=2)
         return valid | ~valid.any(dim=1, keepdim=True)
 
-    def contextualise(
-        self,
-        tokens: Tensor,
-        keep: Tensor | None = None,
-        valid: Tensor | None = None,
-        last: int = 1,
-        layer: int = -1,
-        *,
-        registers: bool = False,
-    ) -> Tensor:
-        """Run the transformer over all or some tokens.
-
-        Parameters
-        ----------
-        tokens : Tensor, shape (B, N, D)
-            Of `embed`.
-        keep : LongTensor, shape (B, K), optional
-            Tokens that are seen; the others are dropped before the blocks.
-        valid : BoolTensor, shape (B, K), optional
-            Of the kept tokens: those that may be attended to.
-        last : int
-            Mean over the outputs of so many blocks, ending with `layer`, before the final norm.
-        layer : int
-            The block to stop after, from 0, or from the end if negative.
-        registers : bool
-            Keep the R registers at the start of the output.
-
-        Returns
-        -------
-        Tensor, shape (B, K, D) or (B, R + K, D)
-
-        Raises
-        ------
-        ConfigError
-            If there are no such blocks.
-        """
-        stop = self._block(layer)
-        if not 1 <= last <= stop + 1:
-            raise ConfigError(f"expected last of 1 to {stop + 1} blocks, got {last}")
-        if keep is not None:
-            tokens = gather_tokens(tokens, keep)
-        x, valid = self._enter(tokens, valid)
-        total: Tensor | None = None
-        for i, block in enumerate(self.blocks[: stop + 1]):
-            x = block(x, valid)
-            if last > 1 and i > stop - last:
-                total = x if total is None else total + x
-        x = self.norm(x if total is None else total / last)
-        return x if registers else x[:, self.config.registers :]
-
-    def hidden(
-        self,
-        tokens: Tensor,
-        valid: Tensor | None = None,
-        *,
-        layers: Sequence[int] | None = None,
-        registers: bool = False,
-    ) -> list[Tensor]:
-        """The outputs of several blocks in one pass.
-
-        Parameters
-        ----------
-        tokens, valid, registers
-            As in `contextualise`.
-        layers : sequence of int, optional
-            Blocks, in the order of the result; all by default.
-
-        Returns
-        -------
-        list of Tensor
-            Each equal to `contextualise(tokens, valid=valid, layer=i)`.
-        """
-        wanted = range(len(self.blocks)) if layers is None else [self._block(i) for i in layers]
-        x, valid = self._enter(tokens, valid)
-        outputs: dict[int, Tensor] = {}
-        for i, block in enumerate(self.blocks[: max(wanted) + 1]):
-            x = block(x, valid)
-            if i in wanted:
-                out = self.norm(x)
-                outputs[i] = out if registers else out[:, self.config.registers :]
-        return [outputs[i] for i in wanted]
-
-    def _enter(self, tokens: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Tokens and their validity as the blocks take them: registers first."""
-        if self.registers is None:
-            return tokens, valid
-        registers = self.registers.expand(len(tokens), -1, -1).to(tokens.dtype)
-        if valid is not None:
-            valid = torch.cat([valid.new_ones(registers.shape[:2]), valid], dim=1)
-        return torch.cat([registers, tokens], dim=1), valid
-
     def _positions(self, n_tokens: int) -> Tensor:
         if n_tokens > self.positions.shape[1]:
             table = sincos_1d(n_tokens, self.config.dim, order="interleaved")
             self.positions = table[None].to(self.positions)
         return self.positions[:, :n_tokens]
-
-    def _block(self, layer: int) -> int:
-        depth = len(self.blocks)
-        if not -depth <= layer < depth:
-            raise ConfigError(f"expected a layer of {-depth} to {depth - 1}, got {layer}")
-        return layer % depth
 
 
 def build_jepa(

@@ -28,7 +28,7 @@ from biojepa.ecg._official_config import (
     official_config,
     official_eval_config,
 )
-from biojepa.ecg._official_file import read_official, write_official
+from biojepa.ecg._official_file import read_official
 from biojepa.ecg._official_source import Layout, Source, remember, source_of
 from biojepa.ecg._official_weights import (
     State,
@@ -46,6 +46,7 @@ from biojepa.ecg.model import ECGEncoder, build_jepa
 from biojepa.engine.config import TrainConfig
 from biojepa.engine.masked import MaskedJEPA
 from biojepa.engine.randomness import keyed_torch_rng
+from biojepa.engine.torch_file import write_torch_file
 from biojepa.errors import BiojepaError, CheckpointError, ConfigError
 
 __all__ = ["Source", "load", "load_classifier", "save", "source_of"]
@@ -265,7 +266,7 @@ def save(
     own, _ = model_config(settings)
     if replace(own, **_from_weights(encoder.config)) != encoder.config:
         content[_EXTRA] = encoder.config.to_config()
-    write_official(content, Path(path))
+    write_torch_file(content, Path(path))
 
 
 def _model_config(content: Mapping[str, Any]) -> tuple[ECGModelConfig, tuple[str, ...]]:

@@ -26,17 +26,15 @@ Weimann & Conrad 2024, arXiv:2410.13867 (order of steps, band, clip).
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from biojepa.data.leads import INDEPENDENT_8, STANDARD_12, canonical_leads
-from biojepa.ecg._conditioning import (
+from biojepa.data.conditioning import (
     Band,
     Resample,
     check_band,
@@ -45,7 +43,9 @@ from biojepa.ecg._conditioning import (
     n_resampled,
     resampled,
 )
+from biojepa.data.leads import INDEPENDENT_8, STANDARD_12, canonical_leads
 from biojepa.ecg.lead_stats import LeadStats
+from biojepa.engine.settings import from_plain, to_plain
 from biojepa.errors import ConfigError, DataError, LeadError
 
 Normalise = Literal["record-lead", "record", "dataset", "none"]
@@ -176,17 +176,11 @@ class ECGPreprocess:
         ConfigError
             If a key is unknown (the nearest known one is named).
         """
-        known = [f.name for f in fields(cls)]
-        for key in config:
-            if key not in known:
-                near = difflib.get_close_matches(str(key), known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-                raise ConfigError(f"unknown preprocessing setting {key!r}: {hint}")
-        return cls(**config)
+        return from_plain(cls, config, what="preprocessing")
 
     def to_config(self) -> dict[str, Any]:
         """Return the settings as a JSON-able dict."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return to_plain(self)
 
     def n_times_out(self, n_times: int, rate_hz: float) -> int:
         """Samples that `n_times` samples at `rate_hz` hertz become."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from biojepa.engine.checkpoint import load_weights, whole_tensor
 from biojepa.engine.diagnostics import lidar, prediction_skill
 from biojepa.engine.losses import LossKind, Unit, token_loss
+from biojepa.engine.masked_batch import MaskedBatch, MaskedCollator, Sampler, sampler_for
 from biojepa.engine.momentum import PER, WHEN, Momentum, Schedule, momentum_copy
 from biojepa.engine.objective import Losses, Objective, embedding_health
 from biojepa.engine.randomness import BatchKey
@@ -36,15 +37,6 @@ from biojepa.layers.gather import gather_tokens
 from biojepa.layers.pooling import pool_tokens
 
 LIDAR_RECORDS, LIDAR_VIEWS = 64, 8  # ours: enough for D <= 128, see generative_theory C
-
-
-class Sampler(Protocol):
-    """Draws which tokens are seen and which are predicted."""
-
-    def __call__(
-        self, n_samples: int, rng: np.random.Generator, *, rows: np.ndarray | None = None
-    ) -> list[MaskPlan]:
-        """Plans for a global batch of `n_samples`; only its `rows` are returned if given."""
 
 
 @dataclass(frozen=True)
@@ -86,40 +78,6 @@ class Target:
                 raise ConfigError(f"expected {name} in {allowed}, got {getattr(self, name)!r}")
 
 
-@dataclass(frozen=True)
-class MaskedBatch:
-    """Signals and the mask plans drawn for them."""
-
-    signals: Signals
-    plans: tuple[MaskPlan, ...]
-
-    def __len__(self) -> int:
-        return len(self.signals)
-
-
-@dataclass(frozen=True)
-class MaskedCollator:
-    """Draws mask plans for a batch; runs in loader workers.
-
-    Parameters
-    ----------
-    sampler : Sampler
-    augment : callable (Signals, BatchKey) -> Signals, optional
-        Lead dropout and the like.
-    """
-
-    sampler: Sampler
-    augment: Callable[[Signals, BatchKey], Signals] | None = None
-
-    def __call__(self, samples: Any, key: BatchKey) -> MaskedBatch:
-        """Make a batch of samples: Signals, or an array of shape (B, C, T)."""
-        signals = samples if isinstance(samples, Signals) else Signals(torch.as_tensor(samples))
-        if self.augment is not None:
-            signals = self.augment(signals, key)
-        plans = self.sampler(key.size, key.generator("mask"), rows=key.rows)
-        return MaskedBatch(signals, tuple(plans))
-
-
 @dataclass
 class Prediction:
     """What `MaskedJEPA.predict` returns.
@@ -154,7 +112,8 @@ class MaskedJEPA(Objective):
         `token_valid(Signals) -> (B, N)` and, for `Target(of="contextual")`, a submodule
         `contextual` with a `contextualise` of its own.
     predictor : nn.Module
-        `predictor(context, context_index, target_index, kind) -> (B, M, D)`.
+        `predictor(context, context_index, target_index, kind) -> (B, M, D)`; one whose
+        `takes_positions` is true is also given the batch's positions and the number of tokens.
     sampler : Sampler
     target : Target
     loss : {"l1", "smooth_l1", "mse", "cosine"}
@@ -292,12 +251,12 @@ class MaskedJEPA(Objective):
             targets.append([])
             for i, index in enumerate(plan.targets):
                 ask = _both(plan.valid_targets(i), valid, index)
-                masks = (
-                    {}
-                    if seen is None and ask is None
-                    else {"context_valid": seen, "target_valid": ask}
-                )
-                pred = self.predictor(context, plan.context, index, plan.kind, **masks)
+                extra: dict[str, Any] = {}
+                if seen is not None or ask is not None:
+                    extra = {"context_valid": seen, "target_valid": ask}
+                if getattr(self.predictor, "takes_positions", False):
+                    extra |= {"positions": x.positions, "n_tokens": tokens.shape[1]}
+                pred = self.predictor(context, plan.context, index, plan.kind, **extra)
                 hidden = gather_tokens(whole, index)
                 unit: Unit = "record" if self.average == "sets" else "token"
                 total, count = token_loss(pred, hidden, kind=self.loss, valid=ask, unit=unit)
@@ -368,7 +327,7 @@ class MaskedJEPA(Objective):
         valid, tokens = self._valid(x), self.encoder.embed(x)
         views = []
         for _ in range(LIDAR_VIEWS):
-            plan = self.sampler(len(x), draws)[0].to(tokens.device)
+            plan = sampler_for(self.sampler, x)(len(x), draws)[0].to(tokens.device)
             seen = _both(plan.context_valid, valid, plan.context)
             out = self.encoder.contextualise(tokens, keep=plan.context, valid=seen)
             views.append(pool_tokens(out.float(), pool="mean", valid=seen))

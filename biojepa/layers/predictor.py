@@ -22,8 +22,9 @@ class JointPredictor(nn.Module):
     dim, own_dim : int
         Width of the encoder's tokens and of this network.
     depth, heads : int
-    positions : Tensor, shape (N, P)
-        Fixed table, not saved with the weights.
+    positions : Tensor, shape (N, P), or nn.Module
+        Fixed table, not saved with the weights; or a module that makes it, called with the
+        batch's own positions (or None) and the number of tokens, and gives (1, N, P).
     kinds : int
         Number of mask tokens; a plan's `kind` chooses one.
     mlp_ratio, norm_eps, layer_scale, dropout, attn_dropout : float
@@ -34,7 +35,7 @@ class JointPredictor(nn.Module):
         Of the initial weights.
     """
 
-    positions: Tensor
+    positions: Tensor | nn.Module
 
     def __init__(
         self,
@@ -42,7 +43,7 @@ class JointPredictor(nn.Module):
         own_dim: int,
         depth: int,
         heads: int,
-        positions: Tensor,
+        positions: Tensor | nn.Module,
         *,
         kinds: int = 1,
         mlp_ratio: float = 4.0,
@@ -58,7 +59,11 @@ class JointPredictor(nn.Module):
     ) -> None:
         super().__init__()
         norm_bias = bias if norm_bias is None else norm_bias
-        self.register_buffer("positions", positions[None], persistent=False)
+        self.takes_positions = isinstance(positions, nn.Module)
+        if isinstance(positions, nn.Module):
+            self.positions = positions
+        else:
+            self.register_buffer("positions", positions[None], persistent=False)
         self.mask_token = nn.Parameter(torch.zeros(kinds, 1, own_dim))
         self.embed = nn.Linear(dim, own_dim, bias=bias)
         self.blocks = nn.ModuleList(
@@ -89,6 +94,8 @@ class JointPredictor(nn.Module):
         *,
         context_valid: Tensor | None = None,
         target_valid: Tensor | None = None,
+        positions: Tensor | None = None,
+        n_tokens: int | None = None,
     ) -> Tensor:
         """Predict the tokens at `target_index`.
 
@@ -99,13 +106,20 @@ class JointPredictor(nn.Module):
         target_index : LongTensor, shape (B, M)
         kind : int
         context_valid, target_valid : BoolTensor, shapes (B, K) and (B, M), optional
+        positions : Tensor, optional
+            Of the batch, for a module of positions.
+        n_tokens : int, optional
+            N, for a module of positions.
 
         Returns
         -------
         Tensor, shape (B, M, D)
         """
-        x = self.embed(context) + gather_tokens(self.positions, context_index)
-        queries = self.mask_token[kind] + gather_tokens(self.positions, target_index)
+        table = self.positions
+        if isinstance(table, nn.Module):
+            table = table(positions, n_tokens)
+        x = self.embed(context) + gather_tokens(table, context_index)
+        queries = self.mask_token[kind] + gather_tokens(table, target_index)
         valid = _join_valid(context_index, target_index, context_valid, target_valid)
         x = torch.cat([x, queries.to(x.dtype)], dim=1)
         for block in self.blocks:

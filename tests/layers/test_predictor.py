@@ -64,3 +64,24 @@ def test_each_kind_has_its_mask_token(predictor) -> None:
 
 def test_fixed_positions_are_not_saved(predictor) -> None:
     assert "positions" not in predictor.state_dict()
+
+
+def test_a_module_of_positions_is_asked_for_the_batch_and_trained():
+    class Ramp(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.slope = torch.nn.Parameter(torch.ones(4))
+
+        def forward(self, positions, n_tokens):
+            start = 0.0 if positions is None else positions
+            return (start + torch.arange(n_tokens)[:, None] * self.slope)[None]
+
+    predictor = JointPredictor(8, 4, 1, 2, Ramp())
+    assert predictor.takes_positions
+    index = torch.tensor([[0, 1]])
+    asked = {"context_index": index, "target_index": index + 2, "n_tokens": 4}
+    context = torch.ones(1, 2, 8)
+    here, there = (predictor(context, **asked, positions=p) for p in (None, 3.0))
+    assert not torch.allclose(here, there)
+    here.square().sum().backward()
+    assert predictor.positions.slope.grad.abs().sum() > 0

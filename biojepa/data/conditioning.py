@@ -1,4 +1,7 @@
-"""Gap filling, resampling and filtering of leads along the last axis; used by `preprocess`."""
+"""Gap filling, resampling and filtering of channels along the last axis.
+
+Letters: n records, C channels, T samples.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ MAX_FACTOR = 10_000  # a larger up- or down-factor only comes from a rate that i
 def fill_gaps(
     x: NDArray[np.float64], present: NDArray[np.bool_], *, cap: float
 ) -> NDArray[np.float64]:
-    """Interpolate missing samples in place; leads that are not present become zero.
+    """Interpolate missing samples in place; channels that are not present become zero.
 
     Parameters
     ----------
@@ -35,7 +38,7 @@ def fill_gaps(
     Returns
     -------
     ndarray, shape (n, C)
-        Share of missing samples (0 where a lead is not present).
+        Share of missing samples (0 where a channel is not present).
     """
     gaps = ~(np.abs(x) <= cap)  # NaN compares false
     gaps &= present[..., None]
