@@ -33,11 +33,11 @@ MAX_RATE_HZ = 1e5
 # ours: recordings compress 2 to 10 times, a bomb up to 1030; small members may be all zeros
 MAX_RATIO, RATIO_FREE_BYTES, MAX_MEMBERS = 200, 16 << 20, 1000
 
-_SIGNAL_KEYS = ("x", "data", "values", "signals", "signal", "ecg", "val")
-_LEAD_KEYS = ("leads", "lead_names", "sig_name", "channels", "ch_names")
-_RATE_KEYS = ("fs", "rate_hz", "sampling_rate", "sfreq")
-_ID_KEYS = ("record_id", "ecg_id", "id", "ids")
-_SUBJECT_KEYS = ("subject_id", "patient_id", "subject")
+SIGNAL_KEYS = ("x", "data", "values", "signals", "signal", "ecg", "val")
+LEAD_KEYS = ("leads", "lead_names", "sig_name", "channels", "ch_names")
+RATE_KEYS = ("fs", "rate_hz", "sampling_rate", "sfreq")
+ID_KEYS = ("record_id", "ecg_id", "id", "ids")
+SUBJECT_KEYS = ("subject_id", "patient_id", "subject")
 
 
 def read_npy(
@@ -177,7 +177,7 @@ def iter_npz(
             for name, header in headers.items():
                 if name == key:
                     continue
-                if name.lower() in (*_LEAD_KEYS, *_RATE_KEYS, *_ID_KEYS, *_SUBJECT_KEYS):
+                if name.lower() in (*LEAD_KEYS, *RATE_KEYS, *ID_KEYS, *SUBJECT_KEYS):
                     side[name.lower()] = _member_array(archive, members[name], header, where)
                 else:
                     notes.append(f"array {name!r} of the archive was not used")
@@ -250,7 +250,7 @@ def _member_headers(
         try:
             headers[key] = _member_header(archive, info, where)
         except FormatError:
-            if key.lower() in _SIGNAL_KEYS or len(members) == 1:
+            if key.lower() in SIGNAL_KEYS or len(members) == 1:
                 raise
             notes.append(f"array {key!r} of the archive holds no numbers or text")
     return headers, notes
@@ -279,7 +279,7 @@ def _member_array(
 
 
 def _signal_key(headers: dict[str, NpyHeader], where: str) -> str:
-    named = [key for key in headers if key.lower() in _SIGNAL_KEYS]
+    named = [key for key in headers if key.lower() in SIGNAL_KEYS]
     shaped = [key for key, h in headers.items() if len(h.shape) in (2, 3) and h.dtype.kind in "fiu"]
     found = named or shaped
     if len(found) != 1:
@@ -305,7 +305,7 @@ def _recordings(
     records = array[None] if array.ndim == 2 else array
     n_records, n_channels = records.shape[:2]
     if leads is None:
-        named = next((side[key] for key in _LEAD_KEYS if key in side), None)
+        named = next((side[key] for key in LEAD_KEYS if key in side), None)
         leads = None if named is None or named.dtype.kind != "U" else named.ravel().tolist()
     if leads is None or len(leads) != n_channels:
         raise LeadError(
@@ -314,12 +314,12 @@ def _recordings(
         )
     channels = canonical_leads(leads, where=where)
     if rate_hz is None:
-        stated = next((side[key] for key in _RATE_KEYS if key in side), None)
+        stated = next((side[key] for key in RATE_KEYS if key in side), None)
         rate_hz = float(stated.ravel()[0]) if stated is not None and stated.size == 1 else None
     rate = check_rate(rate_hz, where)
     given = canonical_unit(unit or "mV")
-    ids = _column(side, _ID_KEYS, n_records)
-    subjects = _column(side, _SUBJECT_KEYS, n_records)
+    ids = _column(side, ID_KEYS, n_records)
+    subjects = _column(side, SUBJECT_KEYS, n_records)
     for i, one in enumerate(records):
         at = where if array.ndim == 2 else f"{where}[{i}]"
         raw = np.ascontiguousarray(one)
