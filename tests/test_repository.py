@@ -22,7 +22,7 @@ import biojepa
 from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS = {"eeg", "fmri", "vision", "bench", "hub", "t2i", "notebooks", "dev", "all"}
+EXTRAS = {"eeg", "fmri", "vision", "bench", "hub", "formats", "t2i", "notebooks", "dev", "all"}
 # What `import biojepa` must leave alone, so that it costs no more than `import torch`.
 HEAVY = (
     "h5py",
@@ -75,7 +75,7 @@ def test_the_engine_is_fabric_alone() -> None:
 def test_the_tested_set_pins_every_dependency_inside_its_bounds() -> None:
     pins = _pins()
     optional = PROJECT["optional-dependencies"]
-    asked = [*PROJECT["dependencies"], *optional["dev"], *optional["hub"], *optional["fmri"]]
+    asked = [*PROJECT["dependencies"], *optional["dev"], *optional["hub"], *optional["formats"]]
     for requirement in map(Requirement, asked):
         if requirement.name == PROJECT["name"]:
             continue
