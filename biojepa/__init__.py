@@ -19,7 +19,6 @@ _ROOMS = (
     "estimators",
     "evaluation",
     "extras",
-    "fmri",
     "layers",
     "plotting",
 )

@@ -7,28 +7,21 @@ import glob
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from biojepa.data._paths import file_size, read_bytes, record_path, shown
-from biojepa.data.arrays import iter_npy, iter_npz
-from biojepa.data.leads import canonical_leads
+from biojepa.data.assemble import ReadOptions
+from biojepa.data.formats import IN_FOLDERS, SUPPORTED, format_of, may_be_dicom, read_format
 from biojepa.data.path_list import PathList
 from biojepa.data.recording import Recording
 from biojepa.data.skips import SkipReport
-from biojepa.data.tables import read_csv
 from biojepa.data.wfdb_header import SUFFIXES as WFDB_SUFFIXES
 from biojepa.data.wfdb_header import header_path
-from biojepa.data.wfdb_reader import read_wfdb
-from biojepa.errors import BiojepaError, ConfigError, DataError, FormatError, LeadError
+from biojepa.errors import BiojepaError, ConfigError, DataError, FormatError
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
-SUPPORTED = (".hea", *TABLE_SUFFIXES, ".npy", ".npz")
-# `.txt` in a folder is a licence or a note more often than a recording
-_FOUND_IN_FOLDERS = (".csv", ".tsv", ".npy", ".npz")
 MAX_LIST_BYTES = 256 << 20
 MIN_FILES_TO_JUDGE = 20
 
@@ -47,7 +40,7 @@ def find_records(paths: Sequence[str | Path], *, recursive: bool = True) -> list
     Returns
     -------
     list of Path
-        Headers (`.hea`), tables and arrays, sorted within each given path, none twice.
+        Headers (`.hea`) and files of other formats, sorted within each given path, none twice.
 
     Raises
     ------
@@ -88,8 +81,9 @@ def read_ecg(
     root: str | Path | None = None,
     follow_symlinks: bool = False,
     scale_check: bool = True,
+    allow_truncated: bool = False,
 ) -> list[Recording]:
-    """Read a file of any supported kind; by suffix, or as a WFDB record if it has none.
+    """Read a file of any supported kind, see `biojepa.data.formats`.
 
     Parameters
     ----------
@@ -109,6 +103,8 @@ def read_ecg(
         See `read_wfdb`.
     scale_check : bool
         Refuse implausible millivolt.
+    allow_truncated : bool
+        Read what is there of an EDF or BDF file that was cut.
 
     Returns
     -------
@@ -122,18 +118,17 @@ def read_ecg(
     DataError
         If rate, leads or unit are missing, contradictory or implausible.
     """
-    return list(
-        _iter_ecg(
-            path,
-            leads=leads,
-            rate_hz=rate_hz,
-            unit=unit,
-            verify=verify,
-            root=root,
-            follow_symlinks=follow_symlinks,
-            scale_check=scale_check,
-        )
+    options = ReadOptions(
+        leads=leads,
+        rate_hz=rate_hz,
+        unit=unit,
+        verify=verify,
+        root=root,
+        follow_symlinks=follow_symlinks,
+        scale_check=scale_check,
+        allow_truncated=allow_truncated,
     )
+    return list(read_format(path, options))
 
 
 def read_record(
@@ -173,6 +168,7 @@ def read_many(
     verify: bool | Literal["warn"] = True,
     root: str | Path | None = None,
     follow_symlinks: bool = False,
+    allow_truncated: bool = False,
 ) -> Iterator[Recording]:
     """Read files one after the other, as `find_records` returns them.
 
@@ -186,7 +182,7 @@ def read_many(
         file at all is always one).
     report : SkipReport, optional
         Filled while reading; begin with `SkipReport(0)`, the files are counted here.
-    leads, rate_hz, unit, verify, root, follow_symlinks
+    leads, rate_hz, unit, verify, root, follow_symlinks, allow_truncated
         See `read_ecg`.
 
     Yields
@@ -205,84 +201,25 @@ def read_many(
     if not 0 <= max_bad_fraction <= 1:
         raise ConfigError(f"max_bad_fraction: expected 0 to 1, got {max_bad_fraction!r}")
     report = SkipReport(0) if report is None else report
+    options = ReadOptions(
+        leads=leads,
+        rate_hz=rate_hz,
+        unit=unit,
+        verify=verify,
+        root=root,
+        follow_symlinks=follow_symlinks,
+        allow_truncated=allow_truncated,
+    )
     for path in paths:
         report.n_files += 1
         try:
-            yield from _iter_ecg(
-                path,
-                leads=leads,
-                rate_hz=rate_hz,
-                unit=unit,
-                verify=verify,
-                root=root,
-                follow_symlinks=follow_symlinks,
-                scale_check=True,
-            )
+            yield from read_format(path, options)
         except BiojepaError as error:
             if on_error == "raise":
                 raise
             report.add(shown(path), error)
     if report.n_files >= MIN_FILES_TO_JUDGE or len(report) == report.n_files > 0:
         report.check(max_bad_fraction if len(report) < report.n_files else 0.0)
-
-
-def _iter_ecg(
-    path: str | Path,
-    *,
-    leads: Sequence[str] | None,
-    rate_hz: float | None,
-    unit: str | None,
-    verify: bool | Literal["warn"],
-    root: str | Path | None,
-    follow_symlinks: bool,
-    scale_check: bool,
-) -> Iterator[Recording]:
-    checked = record_path(path, root=root, follow_symlinks=follow_symlinks)
-    suffix = checked.suffix.lower()
-    if suffix in TABLE_SUFFIXES:
-        yield read_csv(checked, leads=leads, rate_hz=rate_hz, unit=unit, scale_check=scale_check)
-    elif suffix == ".npy":
-        yield from iter_npy(
-            checked, leads=leads, rate_hz=rate_hz, unit=unit, scale_check=scale_check
-        )
-    elif suffix == ".npz":
-        yield from iter_npz(
-            checked, leads=leads, rate_hz=rate_hz, unit=unit, scale_check=scale_check
-        )
-    elif suffix in WFDB_SUFFIXES or os.path.isfile(header_path(checked)):
-        recording = read_wfdb(
-            path,
-            verify=verify,
-            unit=unit,
-            digest=True,
-            follow_symlinks=follow_symlinks,
-            root=root,
-            scale_check=scale_check,
-        )
-        yield _renamed(recording, leads, rate_hz)
-    else:
-        raise FormatError(
-            f"{shown(path)}: expected one of {', '.join(SUPPORTED)} (or a WFDB record name), got "
-            f"{suffix or 'no suffix and no header beside it'}; convert the file to one of these"
-        )
-
-
-def _renamed(recording: Recording, leads: Sequence[str] | None, rate_hz: float | None) -> Recording:
-    """Apply what the caller says of a file that says it itself."""
-    where = shown(recording.source)
-    if rate_hz is not None and abs(rate_hz - recording.rate_hz) > 1e-3 * recording.rate_hz:
-        raise DataError(
-            f"{where}: the header says {recording.rate_hz:g} Hz, rate_hz={rate_hz:g} was given; "
-            "leave rate_hz out"
-        )
-    if leads is None:
-        return recording
-    if len(leads) != len(recording.channels):
-        raise LeadError(
-            f"{where}: expected {len(recording.channels)} lead names, got {len(leads)}; the file "
-            f"has {', '.join(recording.channels)}"
-        )
-    return replace(recording, channels=canonical_leads(leads, where=where))
 
 
 def _expand(given: str | Path, recursive: bool) -> Iterator[str | Path]:
@@ -292,14 +229,17 @@ def _expand(given: str | Path, recursive: bool) -> Iterator[str | Path]:
     elif glob.has_magic(os.fspath(path)) and not os.path.exists(path):
         matches = (Path(p) for p in sorted(glob.glob(os.fspath(path), recursive=recursive)))
         for match in matches:
-            if match.suffix.lower() in SUPPORTED and match.is_file():
-                yield match
-            elif match.is_dir():
+            if match.is_dir():
                 yield from _folder(match, recursive)
             elif match.suffix.lower() in WFDB_SUFFIXES and os.path.isfile(header_path(match)):
                 yield header_path(match)
+            elif match.is_file() and format_of(match) is not None:
+                yield match
     elif path.name.startswith("RECORDS") and not path.suffix:
         yield from _records_list(path, recursive)
+    elif path.suffix.lower() == ".mat" and not os.path.isfile(header_path(path)):
+        file_size(path)
+        yield path
     elif path.suffix.lower() in WFDB_SUFFIXES or not os.path.exists(path):
         header = header_path(path)
         file_size(
@@ -311,26 +251,34 @@ def _expand(given: str | Path, recursive: bool) -> Iterator[str | Path]:
 
 
 def _folder(folder: Path, recursive: bool) -> Iterator[Path]:
-    """Headers if there are any, else tables and arrays."""
+    """Headers if there are any, else the files of all other formats."""
     headers = (".hea",)
-    found = next(_walk(folder, recursive, headers), None) is not None
-    yield from _walk(folder, recursive, headers if found else _FOUND_IN_FOLDERS)
+    if next(_walk(folder, recursive, headers), None) is not None:
+        yield from _walk(folder, recursive, headers)
+        return
+    for path in _walk(folder, recursive, IN_FOLDERS, also_nameless=True):
+        if path.suffix.lower() in IN_FOLDERS or format_of(path) is not None:
+            yield path
 
 
-def _walk(folder: Path, recursive: bool, suffixes: Sequence[str]) -> Iterator[Path]:
+def _walk(
+    folder: Path, recursive: bool, suffixes: Sequence[str], *, also_nameless: bool = False
+) -> Iterator[Path]:
     """The files of a folder, then of its folders in turn, in the order of their names."""
     waiting = [folder]
     while waiting:
         parent = waiting.pop()
         folders: list[Path] = []
-        for name in _sorted_names(_matching(parent, suffixes, folders)):
+        for name in _sorted_names(_matching(parent, suffixes, folders, also_nameless)):
             yield parent / os.fsdecode(name)
         if not recursive:
             break
         waiting += sorted(folders, reverse=True)
 
 
-def _matching(folder: Path, suffixes: Sequence[str], folders: list[Path]) -> Iterator[bytes]:
+def _matching(
+    folder: Path, suffixes: Sequence[str], folders: list[Path], also_nameless: bool
+) -> Iterator[bytes]:
     """Names of files as they come; the folders in between, if they are no links, go to a list."""
     with (
         contextlib.suppress(PermissionError, FileNotFoundError),
@@ -340,8 +288,13 @@ def _matching(folder: Path, suffixes: Sequence[str], folders: list[Path]) -> Ite
             if entry.is_dir():
                 if not entry.is_symlink():
                     folders.append(folder / os.fsdecode(entry.name))
-            elif os.path.splitext(os.fsdecode(entry.name))[1].lower() in suffixes:
+            elif _suits(os.fsdecode(entry.name), suffixes, also_nameless):
                 yield entry.name
+
+
+def _suits(name: str, suffixes: Sequence[str], also_nameless: bool) -> bool:
+    suffix = os.path.splitext(name)[1].lower()
+    return suffix in suffixes or (also_nameless and may_be_dicom(name))
 
 
 def _sorted_names(names: Iterator[bytes]) -> Iterator[bytes]:

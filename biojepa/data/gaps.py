@@ -13,9 +13,7 @@ from biojepa.errors import FormatError, PlausibilityWarning
 MAX_MISSING = 0.5  # of a lead; spec of bad input, row W12
 
 
-def check_gaps(
-    values: NDArray[np.float32], channels: Sequence[str], *, where: str, expected: bool = False
-) -> str:
+def check_gaps(values: NDArray[np.float32], channels: Sequence[str], *, where: str) -> str:
     """Refuse leads that are mostly missing; warn of smaller gaps.
 
     Parameters
@@ -25,8 +23,6 @@ def check_gaps(
     channels : sequence of str
     where : str
         The file, for the messages.
-    expected : bool
-        Gaps are known of these files: neither refuse nor warn.
 
     Returns
     -------
@@ -45,7 +41,7 @@ def check_gaps(
     """
     fraction = np.isnan(values).mean(axis=-1)
     bad = [f"{c} ({f:.0%})" for c, f in zip(channels, fraction, strict=True) if f > MAX_MISSING]
-    if bad and not expected:
+    if bad:
         raise FormatError(
             f"{where}: more than {MAX_MISSING:.0%} of the samples are missing in {', '.join(bad)}; "
             "expected mostly complete leads: leave the file or the lead out"
@@ -54,6 +50,5 @@ def check_gaps(
     if not gaps:
         return ""
     note = f"missing samples in {', '.join(gaps)} are NaN"
-    if not expected:
-        warnings.warn(f"{where}: {note}", PlausibilityWarning, stacklevel=3)
+    warnings.warn(f"{where}: {note}", PlausibilityWarning, stacklevel=3)
     return note

@@ -1,1 +1,0 @@
-"""The public ECG databases on their own disk layouts; start at `layouts`."""
