@@ -19,6 +19,7 @@ _ROOMS = (
     "estimators",
     "evaluation",
     "extras",
+    "fmri",
     "layers",
     "plotting",
 )

@@ -75,7 +75,10 @@ def test_the_engine_is_fabric_alone() -> None:
 def test_the_tested_set_pins_every_dependency_inside_its_bounds() -> None:
     pins = _pins()
     optional = PROJECT["optional-dependencies"]
-    asked = [*PROJECT["dependencies"], *optional["dev"], *optional["hub"], *optional["formats"]]
+    asked = [
+        *PROJECT["dependencies"],
+        *(text for name in ("dev", "hub", "fmri", "formats") for text in optional[name]),
+    ]
     for requirement in map(Requirement, asked):
         if requirement.name == PROJECT["name"]:
             continue

@@ -15,6 +15,7 @@ from biojepa.cli.errors import OK
 from biojepa.cli.parse import option, parse
 from biojepa.cli.sources import is_store
 from biojepa.data.cards import list_cards, load_card
+from biojepa.data.databases.layouts import LAYOUTS
 from biojepa.errors import DataError
 
 MORE = """\
@@ -211,6 +212,8 @@ def _card(name: str) -> tuple[str, Rows]:
         text("citation", card.citation),
     ]
     rows += [("quirk", quirk) for quirk in card.quirks or ()]
+    if name in LAYOUTS:
+        rows.append(("next", f"biojepa prepare {name} FOLDER -o STORE"))
     return f"{card.name}: dataset card of {card.title}", rows
 
 

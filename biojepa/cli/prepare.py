@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -17,6 +17,8 @@ from biojepa.cli.console import say, shorten, size_text, table
 from biojepa.cli.errors import OK, UsageError
 from biojepa.cli.parse import names, option, parse
 from biojepa.cli.sources import OnMissing, Units
+from biojepa.data.cards import load_card
+from biojepa.data.databases.layouts import LAYOUTS, DatabaseFiles, database_files
 from biojepa.data.files import list_records, read_many
 from biojepa.data.leads import STANDARD_12, arrange_leads, canonical_leads
 from biojepa.data.prepare import PrepareReport, prepare_store
@@ -28,7 +30,8 @@ MORE = """\
 examples:
   biojepa prepare my_ecgs/ -o my_store
   biojepa prepare export/*.csv -o my_store --fs 500 --units uV
-  biojepa prepare ptbxl/records500/ -o ptbxl_store --workers 2
+  biojepa prepare ptb-xl downloads/ptb-xl -o ptbxl_store --workers 2
+  biojepa prepare code-15 downloads/code-15 -o code_store --published
 then: biojepa pretrain ecg my_store -o my_run"""
 
 
@@ -41,7 +44,8 @@ class Options:
     """
 
     src: Annotated[Positional[tuple[str, ...]], option("SRC...")]
-    """Folders, files, patterns or RECORDS lists; WFDB (.hea), CSV, .npy, .npz."""
+    """Folders, files, patterns or RECORDS lists; WFDB (.hea), CSV, .npy, .npz. Or the name of a
+    public database (biojepa info ptb-xl) and the folder that it was downloaded to."""
     out: Annotated[str | None, option("STORE", short="-o")] = None
     """Folder for the store."""
     leads: Annotated[str | None, option("I,II,...")] = None
@@ -65,6 +69,11 @@ class Options:
     """A larger share of bad files is an error (from 20 files on)."""
     workers: Annotated[int, option("N")] = 0
     """Further processes that read; the store is the same."""
+    published: Annotated[bool, option()] = False
+    """Of a public database, keep only the records of the published ECG-JEPA pretraining."""
+    highpass: Annotated[float | None, option("HZ")] = None
+    """Remove the baseline below this frequency for good; by default it stays, and pretraining
+    filters where it must."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -76,24 +85,28 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError("expected SRC: folders, files or patterns of recordings")
     leads, rate_hz = layout(options)
     unit = "arbitrary" if options.units == "arbitrary" else "mV"
-    paths = list_records(list(options.src))
-    say(f"{len(paths):,} files found")
-    bar = tqdm(total=len(paths), unit="file", disable=not sys.stderr.isatty())
+    found, recipe = recordings(options, rate_hz)
+    if options.highpass is not None:
+        recipe["highpass_hz"] = options.highpass
+    say(f"{len(found.paths):,} files found")
+    bar = tqdm(total=len(found.paths), unit="file", disable=not sys.stderr.isatty())
 
     def progress(done: int, total: int) -> None:
         bar.update(done - bar.n)
 
     with bar:
         report = prepare_store(
-            paths,
+            found.paths,
             options.out,
-            read=partial(
-                read_file,
-                leads=names(options.file_leads, option="--file-leads"),
-                rate_hz=options.fs,
-                unit=None if options.units == "mV" else options.units,
+            read=found.read,
+            arrange=partial(
+                arrange,
+                leads=leads,
+                rate_hz=rate_hz,
+                on_missing=options.on_missing,
+                highpass_hz=options.highpass,
             ),
-            arrange=partial(arrange, leads=leads, rate_hz=rate_hz, on_missing=options.on_missing),
+            select=found.select,
             channels=leads,
             workers=options.workers,
             on_error=options.on_error,
@@ -105,10 +118,48 @@ def run(argv: Sequence[str]) -> int:
                 "rate_hz": rate_hz,
                 "on_missing": options.on_missing,
                 "units": options.units,
+                **recipe,
             },
         )
     say(*_report(report))
     return OK
+
+
+def recordings(options: Options, rate_hz: float | None) -> tuple[DatabaseFiles, dict[str, Any]]:
+    """Where the recordings come from: a public database by name, or any files.
+
+    Returns
+    -------
+    DatabaseFiles
+    dict
+        What the store notes of it.
+
+    Raises
+    ------
+    UsageError
+        If options do not go together, or a name comes without its folder.
+    """
+    name = options.src[0]
+    if name in LAYOUTS and len(options.src) == 2:
+        if options.fs or options.file_leads or options.units != "mV":
+            raise UsageError(f"{name} states its rate, leads and unit: leave these options out")
+        published = options.published
+        found = database_files(name, options.src[1], rate_hz=rate_hz, published=published)
+        stated = load_card(name).normalisation
+        note = {"name": name, "published": published}
+        note["highpass_hz"] = None if stated is None else stated.highpass_hz
+        return found, {"database": note}
+    if name in LAYOUTS and not Path(name).exists():
+        raise UsageError(f"expected the folder of {name}: biojepa prepare {name} FOLDER -o STORE")
+    if options.published:
+        raise UsageError("--published goes with the name of a public database")
+    read = partial(
+        read_file,
+        leads=names(options.file_leads, option="--file-leads"),
+        rate_hz=options.fs,
+        unit=None if options.units == "mV" else options.units,
+    )
+    return DatabaseFiles(list_records(list(options.src)), read, None), {}
 
 
 def layout(options: Options) -> tuple[tuple[str, ...], float | None]:
@@ -128,6 +179,8 @@ def layout(options: Options) -> tuple[tuple[str, ...], float | None]:
 
         model = get_recipe(options.preset).model
         return model.leads, model.rate_hz
+    if options.highpass is not None and not 0 < options.highpass <= 10:
+        raise ConfigError(f"expected --highpass above 0 and up to 10 Hz, got {options.highpass:g}")
     if options.rate is not None and not 1 <= options.rate <= 1e5:
         raise ConfigError(f"expected --rate of 1 to 100000 Hz, got {options.rate:g}")
     wanted = names(options.leads, option="--leads")
@@ -142,16 +195,22 @@ def read_file(
 
 
 def arrange(
-    recording: Recording, *, leads: tuple[str, ...], rate_hz: float | None, on_missing: OnMissing
+    recording: Recording,
+    *,
+    leads: tuple[str, ...],
+    rate_hz: float | None,
+    on_missing: OnMissing,
+    highpass_hz: float | None = None,
 ) -> Recording:
-    """Leads by name, then the rate; what is missing stays missing (NaN)."""
+    """Leads by name, the baseline, then the rate; what is missing stays missing (NaN)."""
     have = recording.channels or leads
     values, present = arrange_leads(recording.values, have, leads, on_missing=on_missing)
     values[~present] = np.nan
     rate = recording.rate_hz
-    if rate_hz is not None and rate_hz != rate:
-        values = _at_rate(values, rate, rate_hz)
-        rate = rate_hz
+    wanted = rate if rate_hz is None else rate_hz
+    if wanted != rate or highpass_hz is not None:
+        values = _conditioned(values, rate, wanted, highpass_hz)
+        rate = wanted
     notes = recording.notes
     if not present.all():
         lost = [lead for lead, there in zip(leads, present, strict=True) if not there]
@@ -159,14 +218,18 @@ def arrange(
     return replace(recording, values=values, channels=leads, rate_hz=rate, notes=notes)
 
 
-def _at_rate(values: np.ndarray, source_hz: float, target_hz: float) -> np.ndarray:
-    """Resampled; gaps are bridged for the filter and are gaps again afterwards."""
-    from biojepa.data.conditioning import fill_gaps, resampled
+def _conditioned(
+    values: np.ndarray, source_hz: float, target_hz: float, highpass_hz: float | None
+) -> np.ndarray:
+    """Filtered and resampled; gaps are bridged for it and are gaps again afterwards."""
+    from biojepa.data.conditioning import fill_gaps, filtered, resampled
 
     missing = np.isnan(values)
     filled = values.astype(np.float64)[None]
     fill_gaps(filled, ~missing.all(axis=-1)[None], cap=np.inf)
-    out = resampled(filled[0], source_hz, target_hz, "poly").astype(np.float32)
+    band = None if highpass_hz is None else (highpass_hz, None)
+    out = resampled(filtered(filled, band, source_hz)[0], source_hz, target_hz, "poly")
+    out = out.astype(np.float32)
     if missing.any():
         at = np.minimum(
             (np.arange(out.shape[1]) * source_hz / target_hz).astype(int), missing.shape[1] - 1
@@ -198,6 +261,8 @@ def _report(report: PrepareReport) -> list[str]:
         for reason, count in skipped.counts().items():
             first = next(skip for skip in skipped.skips if skip.reason == reason)
             lines.append(f"  {count:,} x {reason}, such as {first.path}: {first.message}")
+    for reason, count in skipped.unselected.items():
+        lines.append(f"not selected: {count:,} ({reason})")
     if skipped.noted:
         path, note = skipped.noted[0]
         lines.append(

@@ -13,7 +13,9 @@ from biojepa.errors import FormatError, PlausibilityWarning
 MAX_MISSING = 0.5  # of a lead; spec of bad input, row W12
 
 
-def check_gaps(values: NDArray[np.float32], channels: Sequence[str], *, where: str) -> str:
+def check_gaps(
+    values: NDArray[np.float32], channels: Sequence[str], *, where: str, expected: bool = False
+) -> str:
     """Refuse leads that are mostly missing; warn of smaller gaps.
 
     Parameters
@@ -23,6 +25,8 @@ def check_gaps(values: NDArray[np.float32], channels: Sequence[str], *, where: s
     channels : sequence of str
     where : str
         The file, for the messages.
+    expected : bool
+        Gaps are known of these files: neither refuse nor warn.
 
     Returns
     -------
@@ -41,7 +45,7 @@ def check_gaps(values: NDArray[np.float32], channels: Sequence[str], *, where: s
     """
     fraction = np.isnan(values).mean(axis=-1)
     bad = [f"{c} ({f:.0%})" for c, f in zip(channels, fraction, strict=True) if f > MAX_MISSING]
-    if bad:
+    if bad and not expected:
         raise FormatError(
             f"{where}: more than {MAX_MISSING:.0%} of the samples are missing in {', '.join(bad)}; "
             "expected mostly complete leads: leave the file or the lead out"
@@ -50,5 +54,6 @@ def check_gaps(values: NDArray[np.float32], channels: Sequence[str], *, where: s
     if not gaps:
         return ""
     note = f"missing samples in {', '.join(gaps)} are NaN"
-    warnings.warn(f"{where}: {note}", PlausibilityWarning, stacklevel=3)
+    if not expected:
+        warnings.warn(f"{where}: {note}", PlausibilityWarning, stacklevel=3)
     return note

@@ -30,6 +30,7 @@ from biojepa.errors import BiojepaError, ConfigError, DataError, RunError
 
 Read = Callable[[str], Recording | Iterable[Recording]]
 Arrange = Callable[[Recording], Recording]
+Select = Callable[[Recording], str]
 _CHUNK = 8  # files per task: 8 records of 12 x 5000 codes are 1 MB on the way back
 _CHUNKS_AHEAD = 3  # per worker
 
@@ -64,6 +65,8 @@ class PrepareReport:
         if self.skipped.skips:
             reasons = ", ".join(f"{n:,} {reason}" for reason, n in self.skipped.counts().items())
             text += f", {len(self.skipped):,} left out ({reasons}), see skipped.csv"
+        for reason, n in self.skipped.unselected.items():
+            text += f", {n:,} not selected ({reason})"
         return text
 
 
@@ -74,6 +77,7 @@ def prepare_store(
     read: Read,
     channels: Sequence[str],
     arrange: Arrange | None = None,
+    select: Select | None = None,
     workers: int = 0,
     on_error: str = "skip",
     max_bad_fraction: float = 0.05,
@@ -97,9 +101,12 @@ def prepare_store(
         Layout of the store.
     arrange : callable, optional
         `Recording` to `Recording` with the store's channels (and the rate that is wanted).
+    select : callable, optional
+        `Recording` to the reason why it is left out on purpose, `""` to keep it. What is left out
+        so is counted by reason and is no bad file.
     workers : int
         Processes that read; 0 reads in this one. With workers, all records of a file are in
-        memory (as 16-bit codes) at once, `read` and `arrange` must be
+        memory (as 16-bit codes) at once, `read`, `arrange` and `select` must be
         functions of a module (or `functools.partial` of such), and a script needs the usual
         `if __name__ == "__main__":`.
     on_error : {"skip", "raise"}
@@ -150,16 +157,19 @@ def prepare_store(
             )
         report.n_files = n_resumed
         unsure = writer.unsure_sources.intersection(files)
-        known = {path: writer.done_record_ids(path) for path in unsure}
+        known = writer.done_record_ids(unsure)
         todo = files
         if writer.done_sources:
             done = writer.done_sources
             todo = PathList(path for path in files if path not in done or path in unsure)
-        task = _Task(read, arrange, tuple(channels), unit, known)
+        task = _Task(read, arrange, select, tuple(channels), unit, known)
         n_before = len(files) - len(todo)
         try:
             for n_done, (path, results) in enumerate(_results(task, todo, workers), n_before + 1):
                 for result in results:
+                    if isinstance(result, _Unselected):
+                        report.unselected[result.reason] += 1
+                        continue
                     report.n_files += 1
                     if isinstance(result, EncodedRecord):
                         writer.add_encoded(result)
@@ -175,12 +185,22 @@ def prepare_store(
             report.to_csv(folder / "skipped.csv")
         report.check(max_bad_fraction)
         n_written = len(writer) - n_resumed
+        if not len(writer):
+            reasons = ", ".join(f"{n:,} {reason}" for reason, n in report.unselected.items())
+            raise DataError(f"no recording was selected ({reasons}): select others, or all")
     with SignalStore(folder) as store:
         fingerprint = store.fingerprint
     return PrepareReport(folder, len(files), n_written, n_resumed, report, fingerprint)
 
 
-Result = EncodedRecord | BiojepaError
+@dataclass(frozen=True)
+class _Unselected:
+    """A recording that is left out on purpose."""
+
+    reason: str
+
+
+Result = EncodedRecord | _Unselected | BiojepaError
 
 
 @dataclass(frozen=True)
@@ -189,6 +209,7 @@ class _Task:
 
     read: Read
     arrange: Arrange | None
+    select: Select | None
     channels: tuple[str, ...]
     unit: str
     known: dict[str, set[str]]
@@ -208,6 +229,9 @@ class _Task:
 
     def _encode(self, path: str, recording: Recording) -> Result:
         try:
+            reason = "" if self.select is None else self.select(recording)
+            if reason:
+                return _Unselected(reason)
             if self.arrange is not None:
                 recording = self.arrange(recording)
             # the path is what tells a finished file from one to do when the work is continued
@@ -288,13 +312,13 @@ def _check_paths(files: PathList) -> None:
 
 def _check_importable(task: _Task) -> None:
     """A worker imports its functions by name: say so before a pool fails in its own words."""
-    for given in (task.read, task.arrange):
+    for given in (task.read, task.arrange, task.select):
         function: object = given
         while isinstance(function, partial):
             function = function.func
         name = getattr(function, "__qualname__", "")
         if "<lambda>" in name or "<locals>" in name:
             raise ConfigError(
-                f"with workers > 0, read and arrange must be functions at the top of a module, "
-                f"got {name}: move it there, or use workers=0"
+                f"with workers > 0, read, arrange and select must be functions at the top of a "
+                f"module, got {name}: move it there, or use workers=0"
             )

@@ -42,11 +42,14 @@ class SkipReport:
     skips : list of Skip
     noted : list of (path, note)
         What had to be said of files that were read.
+    unselected : Counter
+        Reason to how many records were left out on purpose; these are not bad ones.
     """
 
     n_files: int = 0
     skips: list[Skip] = field(default_factory=list)
     noted: list[tuple[str, str]] = field(default_factory=list)
+    unselected: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         """Number of files left out."""

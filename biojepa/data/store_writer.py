@@ -13,7 +13,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -165,16 +165,15 @@ class StoreWriter:
             if self._n_pending >= self._shard_records:
                 self._write_shard()
 
-    def done_record_ids(self, source: str) -> set[str]:
-        """Names of the records of one source in the shards that were finished before."""
-        return {
-            record_id
-            for shard in self._finished_shards()
-            for found, record_id in zip(
-                shard.texts("source"), shard.texts("record_id"), strict=True
-            )
-            if (found or record_id) == source
-        }
+    def done_record_ids(self, sources: Set[str]) -> dict[str, set[str]]:
+        """Names of the records of some sources in the shards that were finished before."""
+        found: dict[str, set[str]] = {source: set() for source in sources}
+        for shard in self._finished_shards() if sources else ():
+            pairs = zip(shard.texts("source"), shard.texts("record_id"), strict=True)
+            for source, record_id in ((s or r, r) for s, r in pairs):
+                if source in found:
+                    found[source].add(record_id)
+        return found
 
     def finish(self) -> None:
         """Write the records that are left as a last, shorter shard, and close."""

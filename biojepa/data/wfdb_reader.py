@@ -44,6 +44,7 @@ def read_wfdb(
     follow_symlinks: bool = False,
     root: str | os.PathLike[str] | None = None,
     scale_check: bool = True,
+    expect_gaps: bool = False,
     max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> Recording:
     """Read one WFDB record, all its voltage leads, in millivolt.
@@ -65,6 +66,8 @@ def read_wfdb(
         Folder that the record may not leave; for names that come out of a file.
     scale_check : bool
         Refuse a record whose peak-to-peak cannot be an ECG's in millivolt.
+    expect_gaps : bool
+        Missing samples are known of the database: however many, they are NaN with a note.
     max_bytes : int
         Largest signal file that is read.
 
@@ -105,7 +108,7 @@ def read_wfdb(
     values, has_gaps = _to_millivolt(counts, header, given)
     if len(wanted) < len(values):
         values = values[wanted]
-    if has_gaps and (note := check_gaps(values, channels, where=where)):
+    if has_gaps and (note := check_gaps(values, channels, where=where, expected=expect_gaps)):
         notes.append(note)
     for i in wanted:
         if header.signals[i].gain < 0:

@@ -14,7 +14,6 @@ Wagner et al., PTB-XL, Sci Data 7:154 (2020), doi 10.1038/s41597-020-0495-6.
 
 from __future__ import annotations
 
-import ast
 import warnings
 from collections import Counter
 from collections.abc import Iterable
@@ -25,6 +24,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from biojepa.data.scp_codes import parse_scp_codes
 from biojepa.errors import ConfigError, DataError, FormatError
 
 Task = Literal[
@@ -41,7 +41,6 @@ Task = Literal[
 _TABLE, _STATEMENTS = "ptbxl_database.csv", "scp_statements.csv"
 _COLUMNS = ("ecg_id", "patient_id", "scp_codes", "strat_fold", "filename_lr", "filename_hr")
 _FLOATS = ("age", "sex", "height", "weight")
-_MAX_CELL = 10_000  # characters; the longest published scp_codes cell has about a hundred
 
 
 class Labels(NamedTuple):
@@ -134,7 +133,7 @@ def load_table(root: Path | str) -> pd.DataFrame:
             f"expected each ecg_id once in {_TABLE}, got {table['ecg_id'].iloc[row]} again in row "
             f"{row + 2}: remove the doubled rows"
         )
-    codes = [_codes(cell, row + 2) for row, cell in enumerate(table["scp_codes"])]
+    codes = [parse_scp_codes(cell, row + 2) for row, cell in enumerate(table["scp_codes"])]
     table["scp_codes"] = pd.Series(codes, index=table.index, dtype=object)
     for name in _FLOATS:
         if name in table:
@@ -210,7 +209,7 @@ def superclasses(root: Path | str, scp_codes: Iterable[str]) -> list[set[str]]:
     """
     names = _names_of_codes(Path(root), "superdiagnostic") or {}
     return [
-        {names[code] for code in _codes(text, row) if code in names} if text else set()
+        {names[code] for code in parse_scp_codes(text, row) if code in names} if text else set()
         for row, text in enumerate(scp_codes)
     ]
 
@@ -298,23 +297,6 @@ def _numbers(cells: pd.Series[Any]) -> NDArray[np.float64]:
             f"row {row + 2}"
         )
     return values
-
-
-def _codes(cell: Any, row: int) -> dict[str, float]:
-    """The codes of a record and their likelihoods, from the text of a dict of literals."""
-    problem = f"expected scp_codes like {{'NORM': 100.0}}, got {str(cell)[:60]!r} in row {row}"
-    if not isinstance(cell, str) or len(cell) > _MAX_CELL:
-        raise DataError(problem)
-    try:
-        codes = ast.literal_eval(cell.strip())
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        raise DataError(problem) from error
-    if not isinstance(codes, dict) or not all(
-        isinstance(code, str) and isinstance(value, int | float) and not isinstance(value, bool)
-        for code, value in codes.items()
-    ):
-        raise DataError(problem)
-    return {code: float(value) for code, value in codes.items()}
 
 
 def _inside(name: str, ecg_id: int) -> PurePosixPath:

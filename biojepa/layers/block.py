@@ -115,7 +115,7 @@ class Block(nn.Module):
         return x + self.drop_path(self.mlp_ls(self.mlp(self.norm2(x))))
 
 
-def init_transformer(module: nn.Module, *, depth: int, std: float = 0.02) -> None:
+def init_transformer(module: nn.Module, *, depth: int | None, std: float = 0.02) -> None:
     """Initialise in place: truncated normal, residual projections scaled down by depth.
 
     Linear and Conv weights: truncated normal, std 0.02, cut at ±2 (absolute). `attn.proj` and
@@ -125,14 +125,15 @@ def init_transformer(module: nn.Module, *, depth: int, std: float = 0.02) -> Non
     Parameters
     ----------
     module : nn.Module
-    depth : int
-        Number of blocks of the *encoder*, also for the predictor.
+    depth : int or None
+        Number of blocks of the *encoder*, also for the predictor. None leaves the residual
+        projections unscaled (Brain-JEPA, I-JEPA as published).
     std : float
     """
     for name, part in module.named_modules():
         if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
-            residual = name.endswith(("attn.proj", "mlp.fc2"))
-            scale = std / math.sqrt(2 * depth) if residual else std
+            residual = depth is not None and name.endswith(("attn.proj", "mlp.fc2"))
+            scale = std / math.sqrt(2 * (depth or 1)) if residual else std
             nn.init.trunc_normal_(part.weight, std=scale, a=-2.0, b=2.0)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)

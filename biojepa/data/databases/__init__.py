@@ -1,0 +1,1 @@
+"""The public ECG databases on their own disk layouts; start at `layouts`."""
