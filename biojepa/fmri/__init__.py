@@ -1,5 +1,6 @@
 """Brain-JEPA: pretraining, features and predictors for fMRI region series of any atlas."""
 
 from biojepa.fmri import official
+from biojepa.fmri.gradients import BrainGradients
 
-__all__ = ["official"]
+__all__ = ["BrainGradients", "official"]
