@@ -38,6 +38,10 @@ class RunError(BiojepaError, OSError):
     """A run directory cannot be used: locked, not writable, or of another run."""
 
 
+class DownloadError(BiojepaError, OSError):
+    """A file cannot be fetched: no network, not there, cut, or another one than expected."""
+
+
 class TrainingError(BiojepaError, RuntimeError):
     """Training cannot go on: non-finite losses, a collapse, a dead worker."""
 

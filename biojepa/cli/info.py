@@ -212,8 +212,12 @@ def _card(name: str) -> tuple[str, Rows]:
         text("citation", card.citation),
     ]
     rows += [("quirk", quirk) for quirk in card.quirks or ()]
+    if card.download is not None and card.access == "open":
+        rows.append(("fetch", f"biojepa fetch {name} -o FOLDER"))
     if name in LAYOUTS:
-        rows.append(("next", f"biojepa prepare {name} FOLDER -o STORE"))
+        rows.append(
+            ("then" if card.download else "next", f"biojepa prepare {name} FOLDER -o STORE")
+        )
     return f"{card.name}: dataset card of {card.title}", rows
 
 

@@ -18,6 +18,7 @@ from biojepa.cli.errors import OK, UsageError, exit_code
 COMMANDS = (
     ("demo", "simulate ECGs, pretrain, classify, draw: all in a few minutes", "demo"),
     ("doctor", "check this installation, or whether recordings can be used", "doctor"),
+    ("fetch", "download an open public database, with its hashes checked", "fetch"),
     ("prepare", "turn files of recordings into one store for fast training", "prepare"),
     ("pretrain ecg", "pretrain an ECG-JEPA on your recordings, without labels", "pretrain"),
     ("resume", "go on with a run that was stopped, exactly where it stopped", "resume"),
