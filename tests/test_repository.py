@@ -22,7 +22,8 @@ import biojepa
 from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS = {"eeg", "fmri", "vision", "bench", "hub", "formats", "t2i", "notebooks", "dev", "all"}
+EXTRAS = {"eeg", "moabb", "fmri", "vision", "bench", "hub", "formats", "t2i", "notebooks"}
+EXTRAS |= {"dev", "all"}
 # What `import biojepa` must leave alone, so that it costs no more than `import torch`.
 HEAVY = (
     "h5py",
@@ -77,7 +78,7 @@ def test_the_tested_set_pins_every_dependency_inside_its_bounds() -> None:
     optional = PROJECT["optional-dependencies"]
     asked = [
         *PROJECT["dependencies"],
-        *(text for name in ("dev", "hub", "fmri", "formats") for text in optional[name]),
+        *(text for name in ("dev", "hub", "eeg", "fmri", "formats") for text in optional[name]),
     ]
     for requirement in map(Requirement, asked):
         if requirement.name == PROJECT["name"]:
