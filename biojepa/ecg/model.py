@@ -22,7 +22,7 @@ from biojepa.ecg.config import ECGModelConfig
 from biojepa.ecg.lead_dropout import LeadDropout
 from biojepa.engine.masked import MaskedJEPA, Target
 from biojepa.engine.randomness import keyed_torch_rng
-from biojepa.engine.regularisers import Regulariser, SIGReg, VICReg
+from biojepa.engine.regularisers import named_regulariser
 from biojepa.engine.schedules import Linear
 from biojepa.engine.signals import Signals
 from biojepa.errors import DataError, LeadError
@@ -173,7 +173,7 @@ def build_jepa(
         target=target,
         loss=config.loss,
         average=config.average,
-        regulariser=_regulariser(config),
+        regulariser=named_regulariser(config.regulariser, config.regulariser_weight),
         downstream=config.downstream,
         augment=LeadDropout(config.lead_dropout) if config.lead_dropout else None,
     )
@@ -198,11 +198,3 @@ def build_predictor(config: ECGModelConfig) -> JointPredictor:
         init_depth=config.depth,  # the encoder's, as published
         init_std=config.init_std,
     )
-
-
-def _regulariser(config: ECGModelConfig) -> Regulariser | None:
-    if config.regulariser == "vicreg":
-        return VICReg(weight=config.regulariser_weight)
-    if config.regulariser == "sigreg":
-        return SIGReg(weight=config.regulariser_weight)
-    return None

@@ -175,6 +175,22 @@ class SIGReg:
             return self.weight * total
 
 
+def named_regulariser(name: str, weight: float) -> Regulariser | None:
+    """The regulariser of a name, `"vicreg"` or `"sigreg"`; None for `"none"`.
+
+    Raises
+    ------
+    ConfigError
+        If the name or the weight cannot be used.
+    """
+    known: dict[str, type[VICReg] | type[SIGReg]] = {"vicreg": VICReg, "sigreg": SIGReg}
+    if name == "none":
+        return None
+    if name not in known:
+        raise ConfigError(f"expected a regulariser of {['none', *known]}, got {name!r}")
+    return known[name](weight=weight)
+
+
 def epps_pulley(
     projections: Tensor,
     *,
