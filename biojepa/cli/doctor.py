@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from tyro.conf import Positional
 
 from biojepa import __version__
 from biojepa.cli.console import say, shorten, size_text, table
-from biojepa.cli.errors import OK, USER_ERROR, option_hints
+from biojepa.cli.doctor_report import closing, file_report
+from biojepa.cli.errors import OK, USER_ERROR
 from biojepa.cli.parse import names, option, parse
 from biojepa.cli.sources import Units
 
@@ -24,8 +25,8 @@ MORE = """\
 examples:
   biojepa doctor
   biojepa doctor my_ecgs/0001.hea my_ecgs/0002.hea
-  biojepa doctor export.csv --fs 500 --units uV"""
-NAN_SHARE, CLIPPED_SHARE = 0.01, 0.01  # ours: more than this is worth a look at the recording
+  biojepa doctor export.csv --fs 500 --units uV
+  biojepa doctor holter.edf muse.xml resting.dcm"""
 
 
 @dataclass(frozen=True)
@@ -72,45 +73,8 @@ def _files(options: Options) -> int:
             usable = seen["readable"] and not seen["problem"]
             n_files, bad = n_files + 1, bad + (not usable)
             say(*file_report(seen))
-    say(f"{n_files - bad:,} of {n_files:,} files can be used")
+    say(f"{n_files - bad:,} of {n_files:,} files can be used", *closing(n_files - bad))
     return USER_ERROR if bad else OK
-
-
-def file_report(seen: dict[str, Any]) -> list[str]:
-    """Lines on one file, from `describe_file`."""
-    lines = [str(seen["path"])]
-    if not seen["readable"]:
-        hints = option_hints(str(seen["problem"]))
-        return [*lines, *table([("cannot be used:", "; ".join([str(seen["problem"]), *hints]))])]
-    heights = [h for h in seen["peak_to_peak"].values() if h is not None]
-    rows = [
-        ("holds", f"{seen['n_records']:,} recordings" if seen["n_records"] > 1 else "1 recording"),
-        ("leads", shorten(seen["leads"]) or "not named"),
-        ("rate", f"{seen['rate_hz']:g} Hz"),
-        ("length", f"{seen['duration_s']:.1f} s ({seen['n_times']:,} samples)"),
-        (
-            "height",
-            f"{min(heights):.3g} to {max(heights):.3g} {seen['unit']} peak to peak"
-            if heights
-            else "no finite sample",
-        ),
-        ("scale", "looks wrong" if seen["problem"] else seen["scale"]),
-    ]
-    for name, text, limit in (
-        ("nan_fraction", "missing samples", NAN_SHARE),
-        ("saturated_fraction", "clipped at the top or bottom", CLIPPED_SHARE),
-    ):
-        high = {k: v for k, v in seen[name].items() if v is not None and v > limit}
-        if high:
-            parts = ", ".join(f"{lead} {share:.0%}" for lead, share in high.items())
-            rows.append(("look at", f"{text}: {parts}"))
-    if seen["flat_leads"]:
-        rows.append(("look at", f"flat leads: {', '.join(seen['flat_leads'])}"))
-    rows += [("note", note) for note in [*seen["notes"], *seen["warnings"]]]
-    if seen["problem"]:
-        hints = option_hints(str(seen["problem"]))
-        rows.append(("problem", "; ".join([str(seen["problem"]), *hints])))
-    return [*lines, *table(rows)]
 
 
 def _installation() -> int:

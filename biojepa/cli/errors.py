@@ -28,6 +28,7 @@ _OPTIONS = {
     'on_missing="drop"': "--on-missing drop",
     "max_bad_fraction": "--max-bad-fraction SHARE",
     "preset=": "--preset NAME",
+    "allow_truncated=": "--allow-truncated (prepare, embed)",
 }
 
 

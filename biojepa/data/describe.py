@@ -11,6 +11,8 @@ import numpy as np
 
 from biojepa.data._paths import shown
 from biojepa.data.files import read_ecg
+from biojepa.data.formats import format_of
+from biojepa.data.leads import STANDARD_12, arrange_leads
 from biojepa.data.units import peak_to_peak
 from biojepa.errors import BiojepaError, PlausibilityWarning
 
@@ -36,10 +38,12 @@ def describe_file(
     -------
     dict
         JSON-able. Always `path`, `readable` and `problem` (a sentence, empty if none). If readable,
-        also `n_records`, and of the first record `record_id`, `leads`, `rate_hz`, `unit`,
+        also `format`, `n_records`, and of the first record `record_id`, `leads`, `rate_hz`, `unit`,
         `n_times`, `duration_s`, per lead `nan_fraction`, `saturated_fraction` (samples that
         sit on the extreme value in runs) and `peak_to_peak` (in `unit`), `flat_leads`, `scale`
-        ("plausible" or the sentence that says why not), `labels`, `notes`, `warnings`.
+        ("plausible" or the sentence that says why not), of the 12 standard leads those that are
+        computed from others (`derived_leads`) and that cannot be had (`missing_leads`),
+        `other_channels`, `labels`, `notes`, `warnings`.
     """
     result: dict[str, Any] = {"path": shown(path), "readable": False, "problem": ""}
     with warnings.catch_warnings(record=True) as caught:
@@ -59,8 +63,11 @@ def describe_file(
         np.where(np.isnan(values), np.inf, values), axis=-1
     )
     judged = "not judged" if first.unit in ("adc", "arbitrary") else "plausible"
+    kind = format_of(path)
+    derived, missing = _standard_leads(first.channels)
     result.update(
         readable=True,
+        format=kind.name if kind else "",
         problem=scale,
         n_records=len(recordings),
         record_id=first.record_id,
@@ -74,6 +81,9 @@ def describe_file(
         saturated_fraction=_by_lead(first.channels, np.array([_saturated(v) for v in values])),
         peak_to_peak=_by_lead(first.channels, height),
         scale=scale or judged,
+        derived_leads=derived,
+        missing_leads=missing,
+        other_channels=[c for c in first.channels if c not in STANDARD_12],
         labels=first.labels,
         notes=list(first.notes),
         warnings=[str(w.message) for w in caught if issubclass(w.category, PlausibilityWarning)],
@@ -92,6 +102,17 @@ def _scale_problem(
         except BiojepaError as error:
             return str(error)
     return ""
+
+
+def _standard_leads(channels: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Of the 12 standard leads: computed from others, and not to be had; none if names are odd."""
+    if not set(channels) & set(STANDARD_12):
+        return [], []
+    probe = np.zeros((len(channels), 1), np.float32)
+    _, present = arrange_leads(probe, channels, STANDARD_12, on_missing="drop")
+    there = [lead for lead, found in zip(STANDARD_12, present, strict=True) if found]
+    derived = [lead for lead in there if lead not in channels]
+    return derived, [lead for lead in STANDARD_12 if lead not in there]
 
 
 def _by_lead(channels: Sequence[str], numbers: np.ndarray) -> dict[str, float | None]:

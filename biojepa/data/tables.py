@@ -1,7 +1,9 @@
 """Recordings from text tables: `.csv`, `.tsv`, `.txt`, one record per file, one column per lead.
 
-Understands a byte-order mark, `;` with decimal commas, units in the header row (`II [mV]`), a time
-column (which gives the rate) and a sample counter. Every bad cell is named by row and column.
+Understands a byte-order mark, `;` with decimal commas, units in the header row (`II [mV]`, `II_mV`)
+or in a row of their own below it, a time column (which gives the rate) and a sample counter.
+Columns may have different units; those that are no voltage are left out. Every bad cell is named by
+row and column.
 """
 
 from __future__ import annotations
@@ -17,11 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from biojepa.data._paths import file_size, read_bytes, shown
-from biojepa.data.arrays import check_rate, convert
 from biojepa.data.arrays import read_npy as read_npy
 from biojepa.data.arrays import read_npz as read_npz
-from biojepa.data.gaps import check_gaps
-from biojepa.data.leads import canonical_leads
+from biojepa.data.assemble import Decoded, ReadOptions, assemble
 from biojepa.data.recording import Recording
 from biojepa.data.units import canonical_unit
 from biojepa.errors import DataError, FormatError, LeadError
@@ -32,7 +32,20 @@ MAX_COLUMNS = 1000
 MIN_RATE_HZ = 20.0  # ours: a time column that gives less is in another unit
 
 _WITH_UNIT = re.compile(r"(.*?)\s*[\[(]\s*([^\])]*?)\s*[\])]\s*")
-_TIME = {"time", "t", "s", "sec", "seconds", "ms", "millisecond", "milliseconds", "timestamp"}
+_UNIT_AFTER = re.compile(r"(.*\S)[_ ](mV|uV|\u00b5V|\u03bcV|V)")
+_TIME_UNITS = {"s", "sec", "second", "seconds", "ms", "msec", "millisecond", "milliseconds"}
+_TIME = {
+    "time",
+    "elapsed time",
+    "t",
+    "s",
+    "sec",
+    "seconds",
+    "ms",
+    "millisecond",
+    "milliseconds",
+    "timestamp",
+}
 _MS = {"ms", "msec", "millisecond", "milliseconds"}
 _COUNTER = {"", "index", "sample", "samples", "sample_index", "n"}
 
@@ -90,12 +103,19 @@ def read_csv(
     body, body_numbers = (lines[1:], numbers[1:]) if has_header else (lines, numbers)
     if not body:
         raise FormatError(f"{where}: expected rows of numbers below the header row, got none")
-    table = _numbers(body, body_numbers, delimiter, len(names), where)
-    notes: list[str] = []
-    keep = list(range(len(names)))
     units: list[str | None] = [None] * len(names)
     if has_header:
         names, units = map(list, zip(*(_split_unit(name) for name in names), strict=True))
+        below = _units_row(_cells(body[0], delimiter), len(names))
+        if below is not None:
+            units = [low or high for low, high in zip(below, units, strict=True)]
+            body, body_numbers = body[1:], body_numbers[1:]
+    if not body:
+        raise FormatError(f"{where}: expected rows of numbers below the units, got none")
+    table = _numbers(body, body_numbers, delimiter, len(names), where)
+    notes: list[str] = []
+    keep = list(range(len(names)))
+    if has_header:
         column = next((i for i, name in enumerate(names) if _is_time(name)), None)
         if column is not None:
             in_ms = _is_ms(names[column], units[column])
@@ -105,29 +125,19 @@ def read_csv(
             if np.array_equal(np.diff(table[:, i]), np.ones(len(table) - 1)):
                 keep.remove(i)
                 notes.append(f"column {names[i]!r} counts the rows and was left out")
-    chosen = leads if leads is not None else [names[i] for i in keep] if has_header else None
-    if chosen is None or len(chosen) != len(keep) or not keep:
-        raise LeadError(
-            f"{where}: expected the names of {len(keep)} lead columns, got "
-            f"{'no header row' if chosen is None else len(chosen)}: pass leads=[...] in the order "
-            "of the file"
-        )
-    channels = canonical_leads(chosen, where=where)
-    rate = check_rate(rate_hz, where)
-    given = canonical_unit(unit or _common_unit([units[i] for i in keep], where) or "mV")
-    values = convert(np.ascontiguousarray(table[:, keep].T), given, channels, where, scale_check)
-    if np.isnan(values).any():
-        notes.append(check_gaps(values, channels, where=where))
-    return Recording(
-        values=values,
-        channels=channels,
-        rate_hz=rate,
-        unit=given if given in ("adc", "arbitrary") else "mV",
+    if not keep:
+        raise LeadError(f"{where}: expected columns of leads beside time and counter, got none")
+    decoded = Decoded(
+        values=np.ascontiguousarray(table[:, keep].T),
+        names=[names[i] for i in keep] if has_header else None,
+        units=_filled([units[i] for i in keep]),
+        rate_hz=rate_hz,
         record_id=Path(path).stem,
-        source=os.fspath(path),
         sha256=hashlib.sha256(raw).hexdigest(),
         notes=tuple(notes),
     )
+    options = ReadOptions(leads=leads, rate_hz=None, unit=unit, scale_check=scale_check)
+    return assemble(decoded, path, options)
 
 
 def _lines(raw: bytes, where: str) -> tuple[list[str], list[int]]:
@@ -221,8 +231,29 @@ def _numbers(
 
 
 def _split_unit(name: str) -> tuple[str, str | None]:
-    parts = _WITH_UNIT.fullmatch(name)
+    """Name and unit of `II [mV]`, `II (mV)`, `II_mV` and `II mV`."""
+    parts = _WITH_UNIT.fullmatch(name) or _UNIT_AFTER.fullmatch(name)
     return (parts[1], parts[2] or None) if parts else (name, None)
+
+
+def _filled(units: list[str | None]) -> list[str | None]:
+    """A unit that some columns state, and no other, holds for those that say nothing."""
+    stated = {unit for unit in units if unit is not None}
+    return [unit or next(iter(stated)) for unit in units] if len(stated) == 1 else units
+
+
+def _units_row(cells: list[str], n_columns: int) -> list[str | None] | None:
+    """Units of the columns if a row holds nothing else, else None."""
+    bare = [cell.strip("'\"[]() ") for cell in cells]
+    if len(bare) != n_columns or not any(bare):
+        return None
+    for unit in bare:
+        if unit and unit.lower() not in _TIME_UNITS:
+            try:
+                canonical_unit(unit)
+            except DataError:
+                return None
+    return [unit or None for unit in bare]
 
 
 def _is_time(name: str) -> bool:
@@ -261,13 +292,3 @@ def _rate(time: np.ndarray, in_ms: bool, name: str, rate_hz: float | None, where
             "'time [ms]', else pass rate_hz=..."
         )
     return float(rate)
-
-
-def _common_unit(units: list[str | None], where: str) -> str | None:
-    stated = {canonical_unit(unit) for unit in units if unit is not None}
-    if len(stated) > 1:
-        raise DataError(
-            f"{where}: columns have different units ({', '.join(sorted(stated))}): convert them to "
-            "one and pass unit=..."
-        )
-    return next(iter(stated), None)
