@@ -95,6 +95,7 @@ def write_classifier(folder: str | PathLike, fitted: FittedClassifier) -> None:
             "preprocess": fitted.preprocess.to_config(),
             "labels": fitted.code.to_config(),
             "estimator": options,
+            "attend_registers": fitted.network is None or fitted.network.registers,
         },
         weights={k: v.detach().contiguous() for k, v in weights.items()},
         training=fitted.training,
@@ -135,7 +136,13 @@ def read_classifier(folder: str | PathLike, *, verify: bool) -> FittedClassifier
     else:
         with keyed_torch_rng(0, "init"):
             encoder = ECGEncoder(model)
-            network = ECGClassifierNet(encoder, len(code), head=head, frozen=mode == "attentive")
+            network = ECGClassifierNet(
+                encoder,
+                len(code),
+                head=head,
+                frozen=mode == "attentive",
+                attend_registers=config.get("attend_registers", True) is True,
+            )
         load_weights(network, weights, where=where)
         jepa.downstream_encoder.load_state_dict(encoder.state_dict())
         network.eval()

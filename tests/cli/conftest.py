@@ -15,6 +15,7 @@ import pytest
 from biojepa.cli.main import main
 from biojepa.data.simulate import simulate_ecg
 from biojepa.data.simulated_cohort import ECGCohort, write_wfdb_cohort
+from biojepa.ecg import ECGClassifier
 
 TINY = ["--preset", "tiny", "--steps", "4", "--batch-size", "8", "--device", "cpu"]
 
@@ -50,6 +51,21 @@ def trained(store: Path) -> Path:
     path = store.parent / "trained"
     assert main(["pretrain", "ecg", str(store), "-o", str(path), *TINY]) == 0
     return path
+
+
+@pytest.fixture(scope="package")
+def classifiers(trained: Path, cohort: ECGCohort) -> dict[str, Path]:
+    """Model folders of a probe (linear) and of a network (attentive), on the cohort's labels."""
+    folders = {}
+    for mode in ("linear", "attentive"):
+        classifier = ECGClassifier(
+            encoder=trained, mode=mode, fs=100, leads=cohort.leads, steps=2, random_state=0
+        )
+        labels = np.where(cohort.y[:, 0] == 1, "normal", "other")
+        classifier.fit(cohort.values, labels if mode == "linear" else cohort.y)
+        folders[mode] = trained.parent / mode
+        classifier.save_pretrained(folders[mode])
+    return folders
 
 
 def child(*argv: str | Path) -> subprocess.Popen[str]:
