@@ -29,6 +29,7 @@ examples:
   biojepa embed my_run my_store -o features.npz --scale
   biojepa embed my_run ecgs.npy --fs 500 --leads I,II,V1,V2,V3,V4,V5,V6 \\
       --units uV -o features.csv
+  biojepa embed my_classifier holter.edf resting.dcm --probabilities -o features.csv
 In Python: ECGJEPA.from_pretrained("my_run").transform(["my_ecgs/"])"""
 CHUNK_VALUES = 8 << 20  # samples held at a time: 32 MB of float32
 
@@ -39,12 +40,13 @@ class Options:
 
     The model brings its own preprocessing: any sampling rate, any length, leads in any order.
     The columns are record_id, f0, f1, ... (CSV), or the arrays `record_id` and `features` (npz).
+    Of a classifier, the features are those of its encoder.
     """
 
     model: Annotated[Positional[str], option("MODEL")]
     """A run directory, a model folder, the name of a shipped model, or a Hub id."""
     files: Annotated[Positional[tuple[str, ...]], option("FILES...")]
-    """Files (WFDB, CSV, .npy, .npz), folders, patterns or stores."""
+    """Files (WFDB, EDF, DICOM, XML, MATLAB, CSV, NumPy), folders, patterns or stores."""
     out: Annotated[str | None, option("FILE", short="-o")] = None
     """features.csv or features.npz."""
     pool: Annotated[str | None, option("NAME")] = None
@@ -53,6 +55,8 @@ class Options:
     """Block(s) of the network, -1 is the last; several are put side by side."""
     scale: Annotated[bool, option()] = False
     """Append the log amplitude of each lead, which normalisation removes."""
+    probabilities: Annotated[bool, option()] = False
+    """Of a classifier: append the probability of each class (p_NAME; npz: `probabilities`)."""
     fs: Annotated[float | None, option("HZ")] = None
     """Samples per second of files that do not say."""
     leads: Annotated[str | None, option("I,II,...")] = None
@@ -61,6 +65,8 @@ class Options:
     """Of files that do not say: mV (default), uV, V, adc or arbitrary."""
     on_missing: Annotated[OnMissing, option("WHAT")] = "error"
     """A lead of the model is missing: error (default) or drop (mask it)."""
+    allow_truncated: Annotated[bool, option()] = False
+    """Read what is there of an EDF or BDF file that was cut."""
     on_error: Annotated[Literal["raise", "skip"], option("WHAT")] = "raise"
     """A file cannot be used: raise (stop, default) or skip (and list it)."""
     max_bad_fraction: Annotated[float, option("SHARE")] = 0.05
@@ -94,7 +100,8 @@ def run(argv: Sequence[str]) -> int:
     report = SkipReport(0)
     with open_feature_file(out) as file:
         width = _embed(options, file, report)
-    say(f"{out}: {file.n_rows:,} recordings, {width} features each")
+    classes = f" and {len(file.classes)} probabilities" if file.classes else ""
+    say(f"{out}: {file.n_rows:,} recordings, {width} features{classes} each")
     if report.skips:
         listing = out.with_name(out.stem + ".skipped.csv")
         report.to_csv(listing)
@@ -104,13 +111,25 @@ def run(argv: Sequence[str]) -> int:
 
 def _embed(options: Options, file: FeatureFile, report: SkipReport) -> int:
     """Write every row; returns the number of features."""
-    from biojepa.ecg.estimator import ECGJEPA
+    from biojepa.cli.models import open_model
 
     leads = names(options.leads, option="--leads")
-    estimator = ECGJEPA.from_pretrained(options.model)
-    estimator.set_params(
-        on_missing=options.on_missing, precision=options.precision, device=options.device
-    )
+    model = open_model(options.model)
+    estimator, classifier = model.encoder, model.classifier
+    common = {
+        "on_missing": options.on_missing,
+        "precision": options.precision,
+        "device": options.device,
+    }
+    estimator.set_params(**common)
+    if options.probabilities:
+        if classifier is None:
+            raise ConfigError(
+                f"{options.model} is an encoder and knows no classes: expected a classifier with "
+                "--probabilities, or leave it out"
+            )
+        classifier.set_params(**common)
+        file.classes = model.classes
     if options.pool is not None:
         estimator.set_params(pool=options.pool)
     if options.layer is not None:
@@ -123,7 +142,12 @@ def _embed(options: Options, file: FeatureFile, report: SkipReport) -> int:
     for chunk in _chunks(_usable(items, wanted, options, report), options.batch_size):
         first = chunk[0].recording
         estimator.set_params(fs=first.rate_hz, leads=list(first.channels) or None, units=first.unit)
-        features = estimator.transform([item.recording.values for item in chunk])
+        values = [item.recording.values for item in chunk]
+        features = estimator.transform(values)
+        if classifier is not None and file.classes:
+            classifier.set_params(fs=first.rate_hz, leads=estimator.leads, units=first.unit)
+            chances = classifier.predict_proba(values).astype(np.float32)
+            features = np.concatenate([features, chances], axis=1)
         file.write([item.record_id for item in chunk], features)
     report.check(options.max_bad_fraction)
     if not file.n_rows:
@@ -149,6 +173,7 @@ def _items(options: Options, leads: list[str] | None, report: SkipReport) -> Ite
             leads=leads,
             rate_hz=options.fs,
             unit=unit,
+            allow_truncated=options.allow_truncated,
         ):
             count = count + 1 if recording.source == before else 0
             before = recording.source

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ from biojepa.cli.errors import UsageError
 from biojepa.data.csv_safe import safe_cell
 from biojepa.errors import BiojepaError, RunError
 
+BLOCK_ROWS = 1024
+
 
 class FeatureFile(Protocol):
     """A table that grows.
@@ -24,12 +25,15 @@ class FeatureFile(Protocol):
     Attributes
     ----------
     n_rows : int
+    classes : tuple of str
+        Names of the last columns, which hold probabilities; set before the first row.
     """
 
     n_rows: int
+    classes: tuple[str, ...]
 
     def write(self, record_ids: Sequence[str], features: np.ndarray) -> None:
-        """Append rows; `features` has shape (n, n_features)."""
+        """Append rows; `features` has shape (n, n_features + n_classes)."""
 
     def finish(self) -> None:
         """Write what is left; nothing can be appended afterwards."""
@@ -70,17 +74,20 @@ def open_feature_file(path: Path) -> Iterator[FeatureFile]:
 
 
 class CsvFeatures:
-    """record_id, f0, f1, ...; names that a spreadsheet would run are made harmless."""
+    """record_id, f0, f1, ..., p_CLASS; what a spreadsheet would run is made harmless."""
 
     def __init__(self, out: IO[bytes], rows: IO[bytes]) -> None:
         self.n_rows = 0
+        self.classes: tuple[str, ...] = ()
         self._out = out
 
     def write(self, record_ids: Sequence[str], features: np.ndarray) -> None:
         """Append rows; nine digits give every float32 back exactly."""
         lines: list[list[Any]] = []
         if not self.n_rows:
-            lines.append(["record_id", *(f"f{i}" for i in range(features.shape[1]))])
+            n_features = features.shape[1] - len(self.classes)
+            columns = [f"f{i}" for i in range(n_features)] + [f"p_{c}" for c in self.classes]
+            lines.append(["record_id", *columns])
         for name, row in zip(record_ids, features.tolist(), strict=True):
             lines.append([safe_cell(name), *(f"{value:.9g}" for value in row)])
         text = _Lines()
@@ -93,10 +100,11 @@ class CsvFeatures:
 
 
 class NpzFeatures:
-    """`features` float32 (n, n_features) and `record_id` str (n,)."""
+    """`features` float32 (n, n_features), `record_id` str (n,); `probabilities` and `classes`."""
 
     def __init__(self, out: IO[bytes], rows: IO[bytes]) -> None:
         self.n_rows = 0
+        self.classes: tuple[str, ...] = ()
         self._out, self._rows = out, rows
         self._ids: list[str] = []
         self._width = 0
@@ -109,16 +117,32 @@ class NpzFeatures:
         self.n_rows += len(record_ids)
 
     def finish(self) -> None:
-        """Put both arrays into the archive."""
-        header = {"descr": "<f4", "fortran_order": False, "shape": (self.n_rows, self._width)}
+        """Put the arrays into the archive."""
         ids = [name.encode("utf-8", "backslashreplace").decode("utf-8") for name in self._ids]
-        self._rows.seek(0)
+        n_features = self._width - len(self.classes)
         with zipfile.ZipFile(self._out, "w", allowZip64=True) as archive:
-            with archive.open("features.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array_header_1_0(member, header)
-                shutil.copyfileobj(self._rows, member, 1 << 20)
-            with archive.open("record_id.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.array(ids, dtype=str), allow_pickle=False)
+            self._columns(archive, "features", 0, n_features)
+            _array(archive, "record_id", np.array(ids, dtype=str))
+            if self.classes:
+                self._columns(archive, "probabilities", n_features, self._width)
+                _array(archive, "classes", np.array(self.classes, dtype=str))
+
+    def _columns(self, archive: zipfile.ZipFile, name: str, first: int, last: int) -> None:
+        """Write some columns of all rows, a block of rows at a time."""
+        shape = (self.n_rows, last - first)
+        self._rows.seek(0)
+        block = BLOCK_ROWS * self._width * 4
+        with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(member, header)
+            while block and (raw := self._rows.read(block)):
+                rows = np.frombuffer(raw, dtype="<f4").reshape(-1, self._width)
+                member.write(np.ascontiguousarray(rows[:, first:last]).tobytes())
+
+
+def _array(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+        np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 class _Lines:

@@ -44,8 +44,8 @@ class Options:
     """
 
     src: Annotated[Positional[tuple[str, ...]], option("SRC...")]
-    """Folders, files, patterns or RECORDS lists; WFDB (.hea), CSV, .npy, .npz. Or the name of a
-    public database (biojepa info ptb-xl) and the folder that it was downloaded to."""
+    """Folders, files, patterns or RECORDS lists; WFDB, EDF, DICOM, XML, MATLAB, CSV, NumPy. Or the
+    name of a public database (biojepa info ptb-xl) and the folder that it was downloaded to."""
     out: Annotated[str | None, option("STORE", short="-o")] = None
     """Folder for the store."""
     leads: Annotated[str | None, option("I,II,...")] = None
@@ -63,6 +63,8 @@ class Options:
     """Of files that do not say: mV (default), uV, V or arbitrary."""
     on_missing: Annotated[OnMissing, option("WHAT")] = "error"
     """A file lacks a lead: error (default) leaves the file out, drop marks the lead as missing."""
+    allow_truncated: Annotated[bool, option()] = False
+    """Read what is there of an EDF or BDF file that was cut."""
     on_error: Annotated[Literal["skip", "raise"], option("WHAT")] = "skip"
     """A bad file: skip (list it, default) or raise (stop)."""
     max_bad_fraction: Annotated[float, option("SHARE")] = 0.05
@@ -158,6 +160,7 @@ def recordings(options: Options, rate_hz: float | None) -> tuple[DatabaseFiles, 
         leads=names(options.file_leads, option="--file-leads"),
         rate_hz=options.fs,
         unit=None if options.units == "mV" else options.units,
+        allow_truncated=options.allow_truncated,
     )
     return DatabaseFiles(list_records(list(options.src)), read, None), {}
 
@@ -188,10 +191,17 @@ def layout(options: Options) -> tuple[tuple[str, ...], float | None]:
 
 
 def read_file(
-    path: str, *, leads: Sequence[str] | None, rate_hz: float | None, unit: str | None
+    path: str,
+    *,
+    leads: Sequence[str] | None,
+    rate_hz: float | None,
+    unit: str | None,
+    allow_truncated: bool = False,
 ) -> Iterator[Recording]:
     """Recordings of one file; at the top of a module, so that worker processes find it."""
-    return read_many([path], leads=leads, rate_hz=rate_hz, unit=unit)
+    return read_many(
+        [path], leads=leads, rate_hz=rate_hz, unit=unit, allow_truncated=allow_truncated
+    )
 
 
 def arrange(

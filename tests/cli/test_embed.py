@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from biojepa.cli.main import main
+from biojepa.data.leads import STANDARD_12
 from biojepa.data.simulated_cohort import ECGCohort, write_csv_cohort
-from biojepa.ecg import ECGJEPA
+from biojepa.ecg import ECGJEPA, ECGClassifier
+from tests.data.format_factory import aecg_xml, edf_bytes, write_dicom, write_mat
 
+LEAD_CELLS = np.array(STANDARD_12, dtype=object)
 STANDARD = "I,II,III,aVR,aVL,aVF,V1,V2,V3,V4,V5,V6"
 
 
@@ -123,3 +126,78 @@ def test_wrong_lines_are_refused_without_a_trace(
     assert main(["embed", *(paths.get(g, g) for g in given)]) == code
     assert "Traceback" not in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", ["linear", "attentive"])
+def test_a_classifier_gives_features_and_probabilities(
+    mode: str, classifiers: dict[str, Path], files: Path, cohort: ECGCohort, tmp_path: Path
+) -> None:
+    model, out = str(classifiers[mode]), tmp_path / "x.csv"
+    assert main(["embed", model, str(files), "-o", str(out), "--probabilities"]) == 0
+    with out.open(newline="") as handle:
+        head, *rows = csv.reader(handle)
+    classifier = ECGClassifier.from_pretrained(model).set_params(fs=100, leads=cohort.leads)
+    expected = classifier.predict_proba(cohort.values)
+    n = expected.shape[1]
+    names = ["normal", "other"] if mode == "linear" else [str(i) for i in range(n)]
+    assert head[-n:] == [f"p_{name}" for name in names]
+    found = np.array([row[1:] for row in rows], dtype=np.float64)
+    np.testing.assert_allclose(found[:, -n:], expected, atol=2e-3)
+    plain = tmp_path / "plain.npz"
+    assert main(["embed", model, str(files), "-o", str(plain)]) == 0
+    with np.load(plain, allow_pickle=False) as arrays:
+        assert sorted(arrays.files) == ["features", "record_id"]
+        np.testing.assert_array_equal(arrays["features"], found[:, :-n].astype(np.float32))
+
+
+def test_features_of_a_probe_are_those_of_its_encoder(
+    classifiers: dict[str, Path], files: Path, expected: np.ndarray, tmp_path: Path
+) -> None:
+    out = tmp_path / "x.npz"
+    line = ["embed", str(classifiers["linear"]), str(files), "-o", str(out), "--probabilities"]
+    assert main(line) == 0
+    with np.load(out, allow_pickle=False) as arrays:
+        np.testing.assert_allclose(arrays["features"], expected, atol=2e-3)
+        assert arrays["classes"].tolist() == ["normal", "other"]
+        np.testing.assert_allclose(arrays["probabilities"].sum(axis=1), 1.0, atol=1e-5)
+        assert len(arrays["probabilities"]) == len(arrays["record_id"]) == len(expected)
+
+
+def test_an_encoder_has_no_probabilities(
+    trained: Path, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["embed", str(trained), str(files), "-o", str(tmp_path / "x.csv"), "--probabilities"]
+    assert main(line) == 1
+    assert "knows no classes" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_every_format_are_embedded(
+    trained: Path, cohort: ECGCohort, tmp_path: Path
+) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    counts = np.round(cohort.values[0] / 0.005).astype(np.int16)
+    labels = [f"ECG {lead}" for lead in STANDARD_12]
+    (folder / "a.edf").write_bytes(edf_bytes(counts, labels=labels, rate_hz=100))
+    (folder / "b.xml").write_text(aecg_xml(counts).replace('"0.002"', '"0.01"'))
+    write_dicom(folder / "c.dcm", counts, rate_hz=100.0)
+    write_mat(folder / "d.mat", {"data": counts * 0.005, "fs": 100.0, "leads": LEAD_CELLS})
+    assert main(["embed", str(trained), str(folder), "-o", str(tmp_path / "x.csv")]) == 0
+    ids, features = _table(tmp_path / "x.csv")
+    assert ids == ["a", "b", "c", "d"]
+    np.testing.assert_allclose(features, features[[0, 0, 0, 0]], atol=1e-3)
+
+
+def test_a_cut_file_is_read_on_request(
+    trained: Path, cohort: ECGCohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = np.round(cohort.values[0] / 0.005).astype(np.int16)
+    labels = [f"ECG {lead}" for lead in STANDARD_12]
+    path = tmp_path / "a.edf"
+    path.write_bytes(edf_bytes(counts, labels=labels, rate_hz=100)[:-50])
+    line = ["embed", str(trained), str(path), "-o", str(tmp_path / "x.csv")]
+    assert main(line) == 1
+    assert "--allow-truncated" in capsys.readouterr().err
+    assert main([*line, "--allow-truncated"]) == 0
+    assert "the file is cut: 9 of 10 records are there" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from biojepa.cli.main import main
 from biojepa.data.leads import STANDARD_12
 from biojepa.data.simulated_cohort import ECGCohort
 from biojepa.data.store import SignalStore
+from tests.data.format_factory import edf_bytes, muse_xml, write_dicom
 
 
 def test_the_store_holds_the_recordings_in_order(store: Path, cohort: ECGCohort) -> None:
@@ -119,3 +120,27 @@ def test_wrong_lines_are_refused(
     monkeypatch.chdir(tmp_path)
     assert main(["prepare", *(str(files) if x == "FILES" else x for x in line)]) == code
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_files_of_every_format_go_into_one_store(
+    cohort: ECGCohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    counts = np.round(cohort.values[0] / 0.005).astype(np.int16)
+    labels = [f"ECG {lead}" for lead in STANDARD_12]
+    whole = edf_bytes(counts, labels=labels, rate_hz=100)
+    (folder / "a.edf").write_bytes(whole)
+    (folder / "b.xml").write_text(muse_xml(counts, STANDARD_12).replace(">500<", ">100<"))
+    write_dicom(folder / "c.dcm", counts, rate_hz=100.0)
+    (folder / "d.bdf").write_bytes(whole[:-10])
+    store = tmp_path / "store"
+    assert main(["prepare", str(folder), "-o", str(store), "--allow-truncated"]) == 0
+    with SignalStore(store) as opened:
+        assert list(opened.record_ids) == ["a", "b", "c", "d"]
+        np.testing.assert_allclose(opened.read(0), counts * 0.005, atol=1e-3)
+        np.testing.assert_allclose(opened.read(0), opened.read(1), atol=1e-3)
+        np.testing.assert_allclose(opened.read(0), opened.read(2), atol=1e-3)
+        assert opened.lengths.tolist() == [1000, 1000, 1000, 900]
+    assert main(["prepare", str(folder), "-o", str(tmp_path / "s2")]) == 0
+    assert "left out: 1" in capsys.readouterr().out
