@@ -24,7 +24,7 @@ from torch import Tensor
 
 from biojepa.data.crops import pad_to
 from biojepa.data.splits import patient_folds
-from biojepa.ecg.heads import ECGClassifierNet, Head
+from biojepa.ecg.heads import CropAveraged, ECGClassifierNet, Head
 from biojepa.ecg.model import ECGEncoder
 from biojepa.ecg.preprocess import Preprocessed
 from biojepa.ecg.pretrain import (
@@ -132,7 +132,7 @@ def training_of(
 
 
 def train_network(
-    network: ECGClassifierNet,
+    network: CropAveraged,
     records: Sequence[Preprocessed],
     code: LabelCode,
     labels: NDArray,
@@ -151,7 +151,7 @@ def train_network(
 
     Parameters
     ----------
-    network : ECGClassifierNet
+    network : CropAveraged
     records : sequence of Preprocessed
     code, labels
         Of `read_labels`; records of which no label is known are left out.
@@ -196,6 +196,9 @@ def train_network(
     )
     chosen = [records[i] for i in rows.tolist()]
     longest = max(max(r.values.shape[1] for r in chosen), crops.shortest)
+    depth_of = None
+    if isinstance(network, ECGClassifierNet):
+        depth_of = BlockDepth(len(network.encoder.blocks))
     objective = SupervisedHead(
         network,
         loss="bce" if code.columns else "ce",
@@ -203,7 +206,7 @@ def train_network(
         pos_weight=positive,
         frozen=("encoder",) if network.frozen else (),
         layer_decay=layer_decay,
-        depth_of=BlockDepth(len(network.encoder.blocks)),
+        depth_of=depth_of,
         crop=min(crops.crop, longest),
     )
     data = LabelledRecords([r.values for r in chosen], labels[rows])
@@ -234,13 +237,13 @@ def train_network(
 
 
 def record_logits(
-    network: ECGClassifierNet, records: Iterable[Preprocessed], crops: Crops
+    network: CropAveraged, records: Iterable[Preprocessed], crops: Crops
 ) -> NDArray[np.float32]:
     """Logits of whole records: the mean over the crops of each.
 
     Parameters
     ----------
-    network : ECGClassifierNet
+    network : CropAveraged
         In eval mode, on any device.
     records : iterable of Preprocessed
         Lengths may differ; a record shorter than a crop is one crop.
@@ -309,7 +312,7 @@ class BlockDepth:
 
 
 def _logits(
-    network: ECGClassifierNet, values: NDArray[np.float32], crops: Crops, device: torch.device
+    network: CropAveraged, values: NDArray[np.float32], crops: Crops, device: torch.device
 ) -> Tensor:
     """Mean logits of records of one length, (B, K)."""
     n_times = values.shape[-1]

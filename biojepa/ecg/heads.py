@@ -27,7 +27,50 @@ from biojepa.layers.pooling import AttentionPool, pool_tokens
 Head = Literal["attentive", "register", "mean"]
 
 
-class ECGClassifierNet(nn.Module):
+class CropAveraged(nn.Module):
+    """A network of crops that answers for whole records: logits are averaged over crops.
+
+    Attributes
+    ----------
+    frozen : bool
+        Whether only a head is trained.
+    """
+
+    frozen: bool = False
+
+    def crop_logits(self, values: Tensor, *, crop: int, stride: int) -> Tensor:
+        """Logits of evenly spaced crops of whole records.
+
+        Parameters
+        ----------
+        values : Tensor, shape (B, C, T)
+        crop, stride : int
+            Samples; as published 2.5 s and 1.25 s, seven crops of a 10 s record. A record shorter
+            than `crop` is one crop; samples after the last whole crop are not seen.
+
+        Returns
+        -------
+        Tensor, shape (B, n_crops, K)
+
+        Raises
+        ------
+        DataError
+            If `values` has another shape, or `crop` or `stride` is below 1.
+        """
+        if values.ndim != 3 or crop < 1 or stride < 1:
+            raise DataError(
+                "expected values (records, leads, times) and crop and stride of at least 1 "
+                f"sample, got shape {tuple(values.shape)}, crop {crop} and stride {stride}"
+            )
+        crops = values.unfold(2, min(crop, values.shape[2]), stride).transpose(1, 2)
+        return self(crops.flatten(0, 1)).unflatten(0, crops.shape[:2])
+
+    def record_logits(self, values: Tensor, *, crop: int, stride: int) -> Tensor:
+        """Mean over the crops of `crop_logits`, (B, K): logits are averaged, not probabilities."""
+        return self.crop_logits(values, crop=crop, stride=stride).mean(dim=1)
+
+
+class ECGClassifierNet(CropAveraged):
     """An encoder and a head that give one logit per class.
 
     Parameters
@@ -121,34 +164,3 @@ class ECGClassifierNet(nn.Module):
             R = tokens.shape[1] - valid.shape[1]
             valid = nn.functional.pad(valid, (R, 0), value=True)
         return self.attn_pool(tokens, valid)
-
-    def crop_logits(self, values: Tensor, *, crop: int, stride: int) -> Tensor:
-        """Logits of evenly spaced crops of whole records.
-
-        Parameters
-        ----------
-        values : Tensor, shape (B, C, T)
-        crop, stride : int
-            Samples; as published 2.5 s and 1.25 s, seven crops of a 10 s record. A record shorter
-            than `crop` is one crop; samples after the last whole crop are not seen.
-
-        Returns
-        -------
-        Tensor, shape (B, n_crops, K)
-
-        Raises
-        ------
-        DataError
-            If `values` has another shape, or `crop` or `stride` is below 1.
-        """
-        if values.ndim != 3 or crop < 1 or stride < 1:
-            raise DataError(
-                "expected values (records, leads, times) and crop and stride of at least 1 "
-                f"sample, got shape {tuple(values.shape)}, crop {crop} and stride {stride}"
-            )
-        crops = values.unfold(2, min(crop, values.shape[2]), stride).transpose(1, 2)
-        return self.forward(crops.flatten(0, 1)).unflatten(0, crops.shape[:2])
-
-    def record_logits(self, values: Tensor, *, crop: int, stride: int) -> Tensor:
-        """Mean over the crops of `crop_logits`, (B, K): logits are averaged, not probabilities."""
-        return self.crop_logits(values, crop=crop, stride=stride).mean(dim=1)
