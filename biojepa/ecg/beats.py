@@ -156,7 +156,13 @@ class BeatFeatures(TransformerMixin, BaseEstimator):
     def _prepared(self, X: Any) -> list[NDArray[np.float32]]:
         """Millivolts of each record at 250 Hz, 0.5 to 40 Hz, leads as in `fit`."""
         records = self._open(X)
-        road = ECGPreprocess(leads=self.leads_, rate_hz=RATE_HZ, normalise="none", clip=None)
+        road = ECGPreprocess(
+            leads=self.leads_,
+            rate_hz=RATE_HZ,
+            normalise="none",
+            clip=None,
+            cap_mv=None if self.units == "arbitrary" else ECGPreprocess.cap_mv,
+        )
         channels = records.channels
         if channels is None:
             n_channels = records.read(0).values.shape[0]
