@@ -36,7 +36,8 @@ examples:
   biojepa pretrain ecg my_store -o my_run
   biojepa pretrain ecg ecgs.npy --fs 500 --units uV -o my_run --steps 2000
   biojepa pretrain ecg my_store -o my_run --init other_model --train.lr 3e-4
-  biojepa pretrain ecg my_store -o my_run --devices 2 --resume auto"""
+  biojepa pretrain ecg my_store -o my_run --devices 2 --resume auto
+  biojepa pretrain ecg mimic code15 ptbxl -o my_run --weights 0.8,0.1,0.1"""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Ours:
     """mV (default), uV, V, adc or arbitrary."""
     on_missing: Annotated[OnMissing | None, option("WHAT")] = None
     """A lead of the model is missing in a recording: error (default) or drop (mask it)."""
+    weights: Annotated[str | None, option("W1,W2,...")] = None
+    """Of several stores: each sample draws a store by weight, then a record of it."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ class Options:
     """
 
     data: Annotated[Positional[tuple[str, ...]], option("DATA...")] = ()
-    """A store of `biojepa prepare`, a folder or files (WFDB, CSV), or an .npy/.npz array."""
+    """A store of `biojepa prepare` (or several), a folder or files (WFDB, CSV), or an .npy/.npz
+    array."""
     out: Annotated[str | None, option("RUN", short="-o")] = None
     """Folder for the run."""
     preset: Annotated[str | None, option("NAME")] = None
@@ -117,13 +121,14 @@ def run(argv: Sequence[str]) -> int:
         print(f"preset: {recipe.name}")
         print(settings_text({"train": recipe.train, "model": recipe.model, "data": data}), end="")
         return OK
-    if not options.data:
+    paths = options.data or data.stores or ()
+    if not paths:
         raise UsageError("expected DATA: a store, files, a folder or an array; see --help")
     if options.out is None:
         raise UsageError("expected -o RUN, a folder for the run; see --help")
     from biojepa.cli.runs import Run, train_run
 
-    source = Source(tuple(absolute(p) for p in options.data), data, init)
+    source = Source(tuple(absolute(p) for p in paths), data, init)
     return train_run(
         Run(
             Path(absolute(options.out)),

@@ -78,6 +78,7 @@ def run(argv: Sequence[str]) -> int:
             resume=True,
             override=options.override,
             data_moved_to=moved,
+            roads=_roads(stored, where),
         )
     )
 
@@ -87,6 +88,16 @@ def _section(stored: dict[str, Any], name: str, where: str) -> dict[str, Any]:
     if not isinstance(section, dict):
         raise ConfigError(f"{where}: expected settings below {name!r}, got {section!r}")
     return section
+
+
+def _roads(stored: dict[str, Any], where: str) -> tuple[ECGPreprocess, ...] | None:
+    """Preprocessing of each database of a mixture; None if there was one set of records."""
+    if "databases" not in stored:
+        return None
+    try:
+        return tuple(ECGPreprocess.from_config(d["preprocess"]) for d in stored["databases"])
+    except (TypeError, KeyError) as error:
+        raise ConfigError(f"{where}: expected a list of `databases` with preprocess") from error
 
 
 def _training(stored: dict[str, Any], where: str) -> TrainConfig:

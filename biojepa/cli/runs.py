@@ -9,7 +9,7 @@ import csv
 import logging
 import platform
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,12 @@ from biojepa import __version__
 from biojepa.cli.console import is_lead_process, say, table
 from biojepa.cli.errors import INTERRUPTED, OK, TERMINATED
 from biojepa.cli.sources import Source, open_source
-from biojepa.data.records import FileRecords
+from biojepa.data.mixed_records import MixedRecords
+from biojepa.data.records import FileRecords, Records
 from biojepa.ecg.estimator import ECGJEPA
+from biojepa.ecg.mixture import check_weights, published_weights
 from biojepa.ecg.model import build_jepa
+from biojepa.ecg.preprocess import ECGPreprocess
 from biojepa.ecg.pretrain import Pretrained, pretrain
 from biojepa.ecg.recipes import Recipe
 from biojepa.engine.checkpoint import latest_checkpoint, load_checkpoint
@@ -52,6 +55,8 @@ class Run:
         See `biojepa.engine.train`.
     data_moved_to : tuple of str or None
         Where the same recordings lie now.
+    roads : tuple of ECGPreprocess or None
+        Of each store of a mixture, for a run that goes on.
     quiet : bool
         Say nothing unless it is stopped.
     """
@@ -63,6 +68,7 @@ class Run:
     resume: bool = False
     override: bool = False
     data_moved_to: tuple[str, ...] | None = None
+    roads: tuple[ECGPreprocess, ...] | None = None
     quiet: bool = False
 
 
@@ -84,8 +90,9 @@ def train_run(run: Run) -> int:
     device = resolve_device(training.device)
     where = run.data_moved_to or run.source.paths
     records = open_source(Source(where, run.source.data))
+    run = with_weights(run, records)
     if not run.quiet:
-        say(*_heading(run, len(records), where, device))
+        say(*_heading(run, records, where, device))
     if isinstance(records, FileRecords) and len(records) >= MANY_FILES:
         say("note: `biojepa prepare` turns many files into a store that trains faster")
     latest = latest_checkpoint(run.out)
@@ -102,6 +109,8 @@ def train_run(run: Run) -> int:
         on_missing=run.source.data.on_missing,
         units=run.source.data.units,
         init=init,
+        weights=run.source.data.weights,
+        roads=run.roads,
         source=run.source.to_config(),
         out=run.out,
         resume=run.resume,
@@ -125,6 +134,17 @@ def train_run(run: Run) -> int:
     if not run.quiet:
         say(*_ending(run.out, model, result, last))
     return OK
+
+
+def with_weights(run: Run, records: Records) -> Run:
+    """The run with the published weights of its databases, where none were given."""
+    given = run.source.data.weights
+    check_weights(records, given)
+    started = run.roads is not None  # a run that goes on keeps what it has, also no weights
+    if given is not None or started or not isinstance(records, MixedRecords):
+        return run
+    weights = published_weights(records, run.recipe)
+    return replace(run, source=replace(run.source, data=replace(run.source.data, weights=weights)))
 
 
 def save_run_model(out: Path, fitted: Pretrained, *, preset: str) -> Path:
@@ -175,11 +195,12 @@ def _initial(model: str) -> Pretrained:
     )
 
 
-def _heading(run: Run, n_records: int, where: tuple[str, ...], device: str) -> list[str]:
-    training = run.recipe.train
+def _heading(run: Run, records: Records, where: tuple[str, ...], device: str) -> list[str]:
+    training, n_records = run.recipe.train, len(records)
     several = training.devices * training.num_nodes
     rows = [
         ("recordings", f"{n_records:,} from {', '.join(where)}"),
+        *_shares(run, records),
         ("recipe", run.recipe.name),
         (
             "training",
@@ -189,6 +210,18 @@ def _heading(run: Run, n_records: int, where: tuple[str, ...], device: str) -> l
         ("run", str(run.out)),
     ]
     return ["ECG-JEPA pretraining", *table(rows)]
+
+
+def _shares(run: Run, records: Records) -> list[tuple[str, str]]:
+    """The databases of a mixture, and how often they are drawn."""
+    if not isinstance(records, MixedRecords):
+        return []
+    weights = run.source.data.weights or records.sizes
+    total = sum(weights)
+    return [
+        ("", f"{name}: {n:,} recordings, {w / total:.1%} of the samples")
+        for name, n, w in zip(records.names, records.sizes, weights, strict=True)
+    ]
 
 
 def _ending(out: Path, model: Path, result: TrainResult, last: dict[str, float]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from biojepa.data.files import read_ecg
+from biojepa.data.mixed_records import MixedRecords, part_names
 from biojepa.data.records import ArrayRecords, FileRecords, Records, StoreRecords
 from biojepa.data.store import SignalStore
 from biojepa.errors import ConfigError
@@ -32,12 +33,20 @@ class DataOptions:
         Of numbers in files that do not say; `arbitrary` switches the check of voltages off.
     on_missing : {"error", "drop"}
         When a recording lacks a lead of the model: stop, or mask the lead.
+    stores : tuple of str or None
+        Stores to train on, if none are named on the command line.
+    weights : tuple of float or None
+        With several stores: each sample draws a store by its weight, then a record of it with
+        replacement. By default the published weights for a paper preset on its databases, else
+        every record in turn.
     """
 
     fs: float | None = None
     leads: tuple[str, ...] | None = None
     units: Units = "mV"
     on_missing: OnMissing = "error"
+    stores: tuple[str, ...] | None = None
+    weights: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,8 @@ class Source:
 
     def to_config(self) -> dict[str, Any]:
         """As plain values for YAML."""
-        options = asdict(self.data)
-        options["leads"] = None if self.data.leads is None else list(self.data.leads)
+        options = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.data).items()}
+        del options["stores"]  # they are the paths
         return {"paths": list(self.paths), "init": self.init, **options}
 
     @classmethod
@@ -73,15 +82,16 @@ class Source:
             If they are not of this form.
         """
         try:
-            leads = config["leads"]
+            leads, weights = config["leads"], config.get("weights")
             data = DataOptions(
                 config["fs"],
                 None if leads is None else tuple(leads),
                 config["units"],
                 config["on_missing"],
+                weights=None if weights is None else tuple(float(w) for w in weights),
             )
             return cls(tuple(config["paths"]), data, config["init"])
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise ConfigError(
                 f"{where}: expected a `source` with paths, init, fs, leads, units and on_missing, "
                 f"got {config!r}: only runs of `biojepa pretrain` can be resumed by command"
@@ -116,7 +126,8 @@ def is_store(path: str | Path) -> bool:
 def open_source(source: Source) -> Records:
     """Open recordings to pretrain on.
 
-    An array file of records of one shape is taken into memory; files are read when needed.
+    An array file of records of one shape is taken into memory; files are read when needed; several
+    stores become one set of records.
 
     Raises
     ------
@@ -132,6 +143,15 @@ def open_source(source: Source) -> Records:
             found = _array_file(path, options)
             if found is not None:
                 return found
+    n_stores = sum(is_store(path) for path in source.paths)
+    if n_stores and n_stores == len(source.paths):
+        parts = [StoreRecords(SignalStore(path)) for path in source.paths]
+        return MixedRecords(parts, part_names(parts))
+    if n_stores:
+        raise ConfigError(
+            f"expected stores or files, got {n_stores} stores among {len(source.paths)} paths: "
+            "turn the files into a store with `biojepa prepare`"
+        )
     return FileRecords(
         list(source.paths),
         fs=options.fs,

@@ -41,6 +41,9 @@ class Records(Protocol):
     def length(self, index: int) -> tuple[int, float]:
         """Samples and rate (hertz) of a record."""
 
+    def lengths(self) -> set[tuple[int, float]]:
+        """The different lengths (samples) and rates (hertz) that there are."""
+
     def read(self, index: int, start: int = 0, stop: int | None = None) -> Recording:
         """A record, or a piece of it, in millivolt (or arbitrary units)."""
 
@@ -153,6 +156,10 @@ class ArrayRecords:
         """Samples and rate of a record."""
         return self.values[index].shape[1], self.rate_hz
 
+    def lengths(self) -> set[tuple[int, float]]:
+        """The different lengths (samples) and rates (hertz) that there are."""
+        return {(record.shape[1], self.rate_hz) for record in self.values}
+
     def read(self, index: int, start: int = 0, stop: int | None = None) -> Recording:
         """A record in millivolt."""
         values = to_millivolt(self.values[index][:, start:stop], self.units)
@@ -199,6 +206,11 @@ class StoreRecords:
         """Samples and rate of a record."""
         return int(self.store.lengths[index]), float(self.store.rates_hz[index])
 
+    def lengths(self) -> set[tuple[int, float]]:
+        """The different lengths (samples) and rates (hertz) that there are."""
+        pairs = np.stack([self.store.lengths.astype(np.float64), self.store.rates_hz])
+        return {(int(n), float(rate)) for n, rate in np.unique(pairs, axis=1).T}
+
     def read(self, index: int, start: int = 0, stop: int | None = None) -> Recording:
         """A record, or a piece of it."""
         values = self.store.read(index, start, stop)
@@ -235,14 +247,14 @@ class FileRecords:
         }
         self.places: list[tuple[Path, int]] = []
         self._hash = hashlib.sha256()
-        self.lengths: list[tuple[int, float]] = []
+        self._lengths: list[tuple[int, float]] = []
         self._last: tuple[Path | None, list[Recording]] = (None, [])
         names: tuple[str, ...] | None = None
         for path in find_records([Path(p) for p in paths]):
             for i, record in enumerate(self._open(path)):
                 names = names or record.channels
                 self.places.append((path, i))
-                self.lengths.append((record.n_times, record.rate_hz))
+                self._lengths.append((record.n_times, record.rate_hz))
                 self._hash.update(f"{record.record_id} {record.sha256}\n".encode())
         self.channels = tuple(channels) if channels is not None else names
 
@@ -251,7 +263,11 @@ class FileRecords:
 
     def length(self, index: int) -> tuple[int, float]:
         """Samples and rate of a record."""
-        return self.lengths[index]
+        return self._lengths[index]
+
+    def lengths(self) -> set[tuple[int, float]]:
+        """The different lengths (samples) and rates (hertz) that there are."""
+        return set(self._lengths)
 
     def read(self, index: int, start: int = 0, stop: int | None = None) -> Recording:
         """A record, or a piece of it."""

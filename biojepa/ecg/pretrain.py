@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 
 from biojepa.data.leads import INDEPENDENT_8, STANDARD_12, arrange_leads, canonical_leads
+from biojepa.data.mixed_records import MixedRecords
 from biojepa.data.records import ArrayRecords, Records
 from biojepa.ecg.config import ECGModelConfig
 from biojepa.ecg.inputs import ECGInputs, ECGWindows, OnMissing
 from biojepa.ecg.lead_stats import LeadStats
+from biojepa.ecg.mixture import MixedInputs, check_weights, pooled_road, published_road
 from biojepa.ecg.model import build_jepa
 from biojepa.ecg.preprocess import ECGPreprocess
 from biojepa.ecg.recipes import Recipe
 from biojepa.engine.config import TrainConfig
 from biojepa.engine.masked import MaskedJEPA
+from biojepa.engine.plan import WeightedPlan
 from biojepa.engine.train import Evaluate, TrainResult, train
 from biojepa.errors import ConfigError, DataError, LeadError
 
@@ -85,13 +88,32 @@ def name_leads(have: Sequence[str] | None, n_channels: int) -> tuple[str, ...]:
 def make_preprocess(
     recipe: Recipe, leads: tuple[str, ...], records: Records, *, units: str
 ) -> ECGPreprocess:
-    """The recipe's preprocessing for these leads; its dataset constants are measured."""
+    """The recipe's preprocessing for these leads.
+
+    Constants of the dataset, if the recipe needs them, are the published ones of a public
+    database (see `biojepa.ecg.mixture`), else measured.
+    """
     if recipe.preprocess is not None:
         cap = None if units == "arbitrary" else recipe.preprocess.cap_mv
         return replace(recipe.preprocess, leads=leads, cap_mv=cap)
-    return ECGPreprocess.paper(
-        lead_stats(records, leads), leads=leads, rate_hz=recipe.model.rate_hz
-    )
+    rate_hz = recipe.model.rate_hz
+    published = published_road(records, leads=leads, rate_hz=rate_hz)
+    if published is not None:
+        return published
+    return ECGPreprocess.paper(lead_stats(records, leads), leads=leads, rate_hz=rate_hz)
+
+
+def make_inputs(
+    records: Records,
+    preprocess: ECGPreprocess,
+    on_missing: OnMissing,
+    channels: Sequence[str],
+    roads: Sequence[ECGPreprocess] | None,
+) -> ECGInputs:
+    """The records as the model sees them; with `roads`, each part of a mixture on its own."""
+    if roads is None:
+        return ECGInputs(records, preprocess, on_missing, channels)
+    return MixedInputs(records, preprocess, on_missing, channels, roads=roads)
 
 
 def lead_stats(records: Records, leads: tuple[str, ...]) -> LeadStats:
@@ -114,11 +136,7 @@ def lead_stats(records: Records, leads: tuple[str, ...]) -> LeadStats:
 
 def window_samples(config: ECGModelConfig, inputs: ECGInputs) -> int:
     """Pretraining window: the recipe's, or the longest record's if all are shorter."""
-    records = inputs.records
-    if isinstance(records, ArrayRecords) and isinstance(records.values, np.ndarray):
-        longest = inputs.n_times(0)
-    else:
-        longest = max(inputs.n_times(i) for i in range(len(inputs)))
+    longest = max(inputs.preprocess.n_times_out(*pair) for pair in inputs.records.lengths())
     patches = min(config.n_times, longest) // config.patch
     return max(MIN_PATCHES, patches) * config.patch
 
@@ -133,6 +151,8 @@ def pretrain(
     model: dict[str, Any] | None = None,
     training: TrainConfig | None = None,
     init: Pretrained | None = None,
+    weights: Sequence[float] | None = None,
+    roads: Sequence[ECGPreprocess] | None = None,
     source: dict[str, Any] | None = None,
     out: Path | None = None,
     evaluate: Evaluate | None = None,
@@ -160,6 +180,11 @@ def pretrain(
         In place of the recipe's.
     init : Pretrained, optional
         Go on from these weights, with their leads and preprocessing.
+    weights : sequence of float, optional
+        Of the parts of `MixedRecords`: each sample draws a part by these, then a record of it
+        with replacement. By default all records are shuffled.
+    roads : sequence of ECGPreprocess, optional
+        Of the parts of `MixedRecords`; by default each part's own, as the recipe makes them.
     source : dict, optional
         Where the records came from; kept in `config.yaml`, so that the run can be resumed.
     out : Path, optional
@@ -175,19 +200,27 @@ def pretrain(
     ------
     DataError, LeadError, ConfigError, RunError, TrainingError
     """
+    check_weights(records, weights)
     n_channels = len(records.channels) if records.channels else records.read(0).values.shape[0]
     training = training or recipe.train
     if init is not None:
         config, preprocess = init.config, init.preprocess
+        if isinstance(records, MixedRecords):
+            roads = [preprocess] * len(records.parts)
         if model:
             raise ConfigError("expected no model settings with init=, which brings its own")
     else:
         own = model_leads(records.channels, n_channels, recipe, leads)
-        preprocess = make_preprocess(recipe, own, records, units=units)
+        if isinstance(records, MixedRecords):
+            parts = records.parts
+            roads = roads or [make_preprocess(recipe, own, part, units=units) for part in parts]
+            preprocess = pooled_road(roads, weights or records.sizes)
+        else:
+            preprocess = make_preprocess(recipe, own, records, units=units)
         config = replace(recipe.model, leads=own, rate_hz=preprocess.rate_hz)
         config = ECGModelConfig.from_config(config.to_config() | (model or {}))
     channels = records.channels or name_leads(None, n_channels)
-    inputs = ECGInputs(records, preprocess, on_missing, channels)
+    inputs = make_inputs(records, preprocess, on_missing, channels, roads)
     config = config.for_window(window_samples(config, inputs))
     in_memory = isinstance(records, ArrayRecords)
     data = ECGWindows(inputs, config.n_times, in_memory=in_memory)
@@ -204,6 +237,11 @@ def pretrain(
         "preprocess": preprocess.to_config(),
         "data": statement["fingerprint"],
     }
+    plan = None
+    if isinstance(records, MixedRecords):
+        settings["databases"] = _databases(records, weights, roads or [])
+        if weights is not None:
+            plan = WeightedPlan(records.sizes, weights, training.batch_size, training.seed)
     if source is not None:
         settings["source"] = source
     result = train(
@@ -211,6 +249,7 @@ def pretrain(
         data,
         training,
         out,
+        plan=plan,
         evaluate=evaluate,
         every=every,
         monitor=monitor,
@@ -221,6 +260,17 @@ def pretrain(
         progress=progress,
     )
     return Pretrained(jepa, config, preprocess, result, statement)
+
+
+def _databases(
+    records: MixedRecords, weights: Sequence[float] | None, roads: Sequence[ECGPreprocess]
+) -> list[dict[str, Any]]:
+    """What a run notes of each part of a mixture."""
+    shares = [None] * len(records.parts) if weights is None else [float(w) for w in weights]
+    return [
+        {"name": name, "n_records": n, "weight": share, "preprocess": road.to_config()}
+        for name, n, share, road in zip(records.names, records.sizes, shares, roads, strict=True)
+    ]
 
 
 def training_statement(records: Records) -> dict[str, Any]:
