@@ -60,6 +60,8 @@ def check_types(settings: Any, choices: Mapping[str, tuple[Any, ...]]) -> None:
         if f.name in choices:
             if value not in choices[f.name]:
                 raise ConfigError(f"expected {f.name} in {choices[f.name]}, got {value!r}")
+        elif value is None and "None" in str(f.type):
+            continue
         elif isinstance(f.default, bool):
             if not isinstance(value, bool):
                 raise ConfigError(f"expected {f.name} true or false, got {value!r}")
