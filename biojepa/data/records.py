@@ -105,6 +105,12 @@ def open_records(
     return ArrayRecords(X, fs=fs, channels=channels, units=units)
 
 
+def training_statement(records: Records) -> dict[str, Any]:
+    """What a model has seen: count, ids (or hashes of values), and one fingerprint of all."""
+    ids = [records.identity(i) for i in range(len(records))]
+    return {"n_records": len(ids), "fingerprint": records.fingerprint(), "ids": ids}
+
+
 def is_table(X: Any) -> bool:
     """Whether X is (n, time), one nameless channel, or something only scikit-learn can refuse."""
     if isinstance(X, str | PathLike | SignalStore) or hasattr(X, "ch_names"):

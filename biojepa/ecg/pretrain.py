@@ -11,7 +11,7 @@ import numpy as np
 
 from biojepa.data.leads import INDEPENDENT_8, STANDARD_12, arrange_leads, canonical_leads
 from biojepa.data.mixed_records import MixedRecords
-from biojepa.data.records import ArrayRecords, Records
+from biojepa.data.records import ArrayRecords, Records, training_statement
 from biojepa.ecg.config import ECGModelConfig
 from biojepa.ecg.inputs import ECGInputs, ECGWindows, OnMissing
 from biojepa.ecg.lead_stats import LeadStats
@@ -271,9 +271,3 @@ def _databases(
         {"name": name, "n_records": n, "weight": share, "preprocess": road.to_config()}
         for name, n, share, road in zip(records.names, records.sizes, shares, roads, strict=True)
     ]
-
-
-def training_statement(records: Records) -> dict[str, Any]:
-    """What a model has seen: count, ids (or hashes of values), and one fingerprint of all."""
-    ids = [records.identity(i) for i in range(len(records))]
-    return {"n_records": len(ids), "fingerprint": records.fingerprint(), "ids": ids}

@@ -19,6 +19,7 @@ from biojepa.engine.signals import Signals
 from biojepa.errors import ConfigError
 from biojepa.layers.pooling import POOLS, pool_tokens
 
+Prepared = np.ndarray | tuple[np.ndarray, np.ndarray]
 PRECISIONS = ("fp32", "bf16")
 LEAST_BATCH = 4  # ours: batches of 1 to 3 differed by 3e-7 on 2 threads, larger ones by 0
 
@@ -43,7 +44,7 @@ def feature_width(dim: int, *, pool: str, layers: Sequence[int]) -> int:
 
 def extract_features(
     jepa: MaskedJEPA,
-    records: Iterable[np.ndarray],
+    records: Iterable[Prepared],
     *,
     window: int,
     shortest: int,
@@ -52,6 +53,7 @@ def extract_features(
     batch_size: int = 64,
     precision: str = "fp32",
     device: str = "cpu",
+    positions: Tensor | None = None,
 ) -> np.ndarray:
     """Features of prepared records; a long record is the mean over its windows.
 
@@ -59,8 +61,8 @@ def extract_features(
     ----------
     jepa : MaskedJEPA
         In eval mode, on `device`.
-    records : iterable of ndarray, shape (C, T)
-        T may differ.
+    records : iterable of ndarray, shape (C, T), or of pairs of it and a bool ndarray (C,)
+        T may differ. The second says which channels hold anything.
     window : int
         Samples; the last window of a record ends with the record.
     shortest : int
@@ -72,6 +74,8 @@ def extract_features(
         Windows that go through the network together.
     precision : {"fp32", "bf16"}
     device : str
+    positions : Tensor, optional
+        Of the channels, for encoders that take them.
 
     Returns
     -------
@@ -79,7 +83,7 @@ def extract_features(
     """
     sums: list[np.ndarray] = []
     counts: list[int] = []
-    waiting: dict[int, list[tuple[int, Signals]]] = {}
+    waiting: dict[tuple[int, bool], list[tuple[int, Signals]]] = {}
 
     def run(batch: list[tuple[int, Signals]]) -> None:
         # kernels round otherwise for one or two rows: a record gets the same answer alone
@@ -88,7 +92,8 @@ def extract_features(
         valid = None
         if rows[0].valid is not None:
             valid = torch.stack([s.valid for s in rows if s.valid is not None])
-        pooled = _pooled(jepa, Signals(values, valid=valid).to(device), pool, layers, precision)
+        x = Signals(values, positions, valid).to(device)
+        pooled = _pooled(jepa, x, pool, layers, precision)
         pooled = pooled[: len(batch)]
         for (index, _), row in zip(batch, pooled.cpu().numpy(), strict=True):
             sums[index] = sums[index] + row
@@ -99,7 +104,8 @@ def extract_features(
             counts.append(0)
             for signals in windows_of(record, window, shortest):
                 counts[index] += 1
-                group = waiting.setdefault(signals.values.shape[-1], [])
+                kind = signals.values.shape[-1], signals.valid is None
+                group = waiting.setdefault(kind, [])
                 group.append((index, signals))
                 if len(group) == batch_size:
                     run(group)
@@ -110,28 +116,37 @@ def extract_features(
     return np.stack([s / c for s, c in zip(sums, counts, strict=True)]).astype(np.float32)
 
 
-def windows_of(record: np.ndarray, window: int, shortest: int) -> Iterator[Signals]:
+def windows_of(record: Prepared, window: int, shortest: int) -> Iterator[Signals]:
     """Windows of one record, without overlap but for the last; a short record is one window.
 
     Yields
     ------
     Signals
-        Values (C, T) without batch axis; `valid` only where a record was padded.
+        Values (C, T) without batch axis; `valid` (C, T) only where a record was padded or lacks
+        channels.
     """
+    record, channels = record if isinstance(record, tuple) else (record, None)
+    if channels is not None and channels.all():
+        channels = None
     n_times = record.shape[-1]
     if n_times < shortest:
         values, there = pad_to(record, shortest)
-        valid = torch.from_numpy(np.broadcast_to(there, values.shape).copy())
-        yield Signals(torch.from_numpy(values), valid=valid)
-    elif n_times <= window:
-        yield Signals(torch.from_numpy(np.ascontiguousarray(record)))
-    else:
+        padded = np.array(np.broadcast_to(there, values.shape))
+        if channels is not None:
+            padded &= channels[:, None]
+        yield Signals(torch.from_numpy(values), valid=torch.from_numpy(padded))
+        return
+    starts = [0]
+    if n_times > window:
         starts = window_starts(n_times, window, window).tolist()
         if starts[-1] + window < n_times:
             starts.append(n_times - window)
-        for start in starts:
-            piece = np.ascontiguousarray(record[:, start : start + window])
-            yield Signals(torch.from_numpy(piece))
+    for start in starts:
+        piece = torch.from_numpy(np.ascontiguousarray(record[:, start : start + window]))
+        valid = None
+        if channels is not None:
+            valid = torch.from_numpy(channels)[:, None].expand(piece.shape)
+        yield Signals(piece, valid=valid)
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[Any]:

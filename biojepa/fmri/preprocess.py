@@ -212,13 +212,17 @@ class BrainPreprocess:
             raise ConfigError(f"expected max_missing between 0 and 1, got {self.max_missing}")
 
 
-def robust_statistics(means: ArrayLike) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def robust_statistics(
+    means: ArrayLike, *, spread: ArrayLike | None = None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Median and interquartile range over people of each region's mean over time, as published.
 
     Parameters
     ----------
     means : array, shape (n_runs, R)
         NaN where a region is missing.
+    spread : array, shape (n_runs, R), optional
+        Standard deviations over time, which tell rounding from offsets.
 
     Returns
     -------
@@ -233,7 +237,10 @@ def robust_statistics(means: ArrayLike) -> tuple[tuple[float, ...], tuple[float,
     table = np.asarray(means, dtype=np.float64)
     low, median, high = np.nanpercentile(table, [25, 50, 75], axis=0)
     iqr = high - low
-    bad = ~(iqr > 1e-9 * np.maximum(np.nanmax(np.abs(table), axis=0), 1e-3))
+    least = 1e-9 * np.maximum(np.nanmax(np.abs(table), axis=0), 1e-3)
+    if spread is not None:
+        least = np.maximum(least, 1e-3 * np.nanmedian(np.asarray(spread), axis=0))
+    bad = ~(iqr > least)
     if bad.any():
         raise DataError(
             f"expected region means that differ between runs for normalise='robust', got a range "
