@@ -72,11 +72,6 @@ class BrainInputs:
         for index in range(len(self)) if indices is None else indices:
             yield self.read(index)
 
-    def n_times(self, index: int) -> int:
-        """Frames of a run at the model's TR."""
-        length, rate_hz = self.records.length(index)
-        return self.preprocess.n_times_out(length, 1.0 / rate_hz)
-
     def groups(self) -> NDArray[np.int64]:
         """Atlas of each run."""
         return np.array([self.atlas(i) for i in range(len(self))])

@@ -132,7 +132,9 @@ def make_preprocess(
 
 def window_frames(config: BrainModelConfig, inputs: BrainInputs) -> int:
     """Pretraining window: the recipe's, or the longest run's if all are shorter."""
-    longest = max(inputs.n_times(i) for i in range(len(inputs)))
+    longest = max(
+        inputs.preprocess.n_times_out(n, 1.0 / rate) for n, rate in inputs.records.lengths()
+    )
     patches = min(config.n_times, longest) // config.patch
     return max(MIN_PATCHES, patches) * config.patch
 

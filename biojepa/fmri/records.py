@@ -53,6 +53,10 @@ class SeriesRecords:
         """Frames and rate (hertz) of a run."""
         return self.runs[index].n_times, self.runs[index].rate_hz
 
+    def lengths(self) -> set[tuple[int, float]]:
+        """The different lengths (frames) and rates (hertz) that there are."""
+        return {(run.n_times, run.rate_hz) for run in self.runs}
+
     def read(self, index: int, start: int = 0, stop: int | None = None) -> Recording:
         """A run, or a piece of it, (R, T)."""
         run = self.runs[index]
