@@ -23,6 +23,7 @@ COMMANDS = (
     ("pretrain ecg", "pretrain an ECG-JEPA on your recordings, without labels", "pretrain"),
     ("resume", "go on with a run that was stopped, exactly where it stopped", "resume"),
     ("embed", "features of recordings, as a table for R, SPSS or scikit-learn", "embed"),
+    ("benchmark ptbxl", "compare JEPA with its baselines on PTB-XL, as a report", "benchmark"),
     ("info", "say what a model, run, store, checkpoint or dataset is", "info"),
     ("convert", "published ECG-JEPA checkpoints to model folders and back", "convert"),
 )
@@ -93,6 +94,8 @@ def _dispatch(given: list[str]) -> int:
         if "--help" in given or "-h" in given:
             return _dispatch(["pretrain", "ecg", "--help"])
         raise UsageError(f"expected `biojepa pretrain ecg DATA -o RUN`{got}: ecg is what there is")
+    if given[0] == "benchmark":
+        raise UsageError("expected `biojepa benchmark ptbxl SRC -o OUT`: ptbxl is what there is")
     known = [name.split()[0] for name, _, _ in COMMANDS]
     near = difflib.get_close_matches(given[0], known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""

@@ -14,7 +14,6 @@ import argparse
 import copy
 import hashlib
 import json
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,9 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from biojepa import __version__
 from biojepa.data.splits import overlap_statement, patient_folds
 from biojepa.data.wfdb_reader import read_wfdb
 from biojepa.ecg.estimator import ECGJEPA
@@ -33,6 +30,7 @@ from biojepa.ecg.ptbxl import load_labels, load_table, record_paths, superclasse
 from biojepa.engine.files import write_text
 from biojepa.estimators.probe import LinearProbe
 from biojepa.evaluation.metrics import class_values, macro_auc, per_class_auc
+from biojepa.evaluation.provenance import code_state
 
 CLASSES = ("CD", "HYP", "MI", "NORM", "STTC")
 C_GRID = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
@@ -253,17 +251,8 @@ def provenance(root: Path) -> dict[str, Any]:
         signals.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     files = {EXTRA: root / EXTRA, "ptbxl/ptbxl_database.csv": ptbxl / "ptbxl_database.csv"}
     hashes = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
-    git = ["git", "-C", str(Path(__file__).parent)]
-    options: dict[str, Any] = {"capture_output": True, "text": True, "check": False}
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], **options)
-    rooms = [f"../{room}" for room in ROOMS]
-    changes = subprocess.run([*git, "status", "--porcelain", "--", *rooms], **options)
     return {
-        "commit": commit.stdout.strip() or None,
-        "uncommitted_changes": bool(changes.stdout.strip()),
-        "biojepa": __version__,
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
+        **code_state(ROOMS),
         "sha256": hashes | {"ptbxl/records100/*.dat": signals.hexdigest()},
     }
 

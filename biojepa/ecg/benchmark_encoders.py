@@ -1,0 +1,175 @@
+"""Pretrained encoders of a benchmark: each made once per data, settings and seed, then kept.
+
+A benchmark that was stopped finds its encoders again in the output folder; one of other data or
+settings never does. Features are kept in memory by the content of the record, so that a record
+that many rows, draws and folds ask for is encoded once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biojepa.data.records import ArrayRecords
+from biojepa.ecg._encoder import fresh_model
+from biojepa.ecg.benchmark_data import BenchmarkData, Unlabelled
+from biojepa.ecg.estimator import ECGJEPA
+from biojepa.ecg.recipes import get_recipe
+from biojepa.engine.files import read_json, write_text
+
+Say = Callable[[str], None]
+CONTINUED_SHARE = 0.25  # ours: of the steps of a whole pretraining
+
+
+class FeatureMemo:
+    """Features of records, computed once per content.
+
+    Parameters
+    ----------
+    transform : callable
+        `transform(X (n, leads, time)) -> (n, D)`, each record on its own.
+    """
+
+    def __init__(self, transform: Callable[[NDArray], NDArray]) -> None:
+        self.transform = transform
+        self.rows: dict[bytes, NDArray] = {}
+
+    def __call__(self, X: NDArray) -> NDArray:
+        """Features (n, D)."""
+        keys = [hashlib.blake2b(np.ascontiguousarray(x).data, digest_size=16).digest() for x in X]
+        new = [i for i, key in enumerate(keys) if key not in self.rows]
+        if new:
+            for i, row in zip(new, self.transform(X[new]), strict=True):
+                self.rows[keys[i]] = row
+        return np.stack([self.rows[key] for key in keys])
+
+
+class Encoders:
+    """Makes and keeps the encoders that rows ask for.
+
+    Parameters
+    ----------
+    data : BenchmarkData
+        Whose records the encoders will be used on.
+    folder : Path
+        Gets `pretrained/`.
+    preset : str
+        Of pretraining.
+    steps : int or None
+        In place of the preset's.
+    pretraining : Unlabelled or None
+        None: the training part of each split.
+    say : callable
+    """
+
+    def __init__(
+        self,
+        data: BenchmarkData,
+        folder: Path,
+        *,
+        preset: str = "small",
+        steps: int | None = None,
+        pretraining: Unlabelled | None = None,
+        say: Say = print,
+    ) -> None:
+        self.data, self.folder, self.preset, self.steps = data, folder, preset, steps
+        self.pretraining, self.say = pretraining, say
+        self.seconds = 0.0  # spent on pretraining by this object
+        self._made: dict[str, ECGJEPA] = {}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that the encoders depend on besides the training part and the seed; JSON-able."""
+        recipe = get_recipe(self.preset)
+        return {
+            "model": recipe.model.to_config(),
+            "train": asdict(recipe.train),
+            "steps": self.steps,
+            "pretraining": None if self.pretraining is None else self.pretraining.fingerprint,
+        }
+
+    def random(self, seed: int, X: NDArray) -> ECGJEPA:
+        """The encoder before any training."""
+        records = ArrayRecords(X, fs=self.data.rate_hz, channels=self.data.leads, units="mV")
+        recipe = get_recipe(self.preset)
+        estimator = ECGJEPA(preset=self.preset)
+        estimator.take(fresh_model(records, recipe, on_missing="error", units="mV", seed=seed))
+        return self._for_data(estimator)
+
+    def pretrained(self, seed: int, X: NDArray) -> ECGJEPA:
+        """Pretrained on the unlabelled set, or on the training part `X`."""
+        return self._pretrained(seed, X)[0]
+
+    def train_only(self, seed: int, X: NDArray) -> ECGJEPA:
+        """Pretrained on the training part alone, also where there is an unlabelled set."""
+        return self._fit("jepa", seed, _hash(X), self._new(seed), X)[0]
+
+    def continued(self, seed: int, X: NDArray) -> ECGJEPA:
+        """Pretrained, then continued on the training part."""
+        _, folder = self._pretrained(seed, X)
+        steps = self.steps or get_recipe(self.preset).train.steps
+        more = max(1, round(CONTINUED_SHARE * steps))
+        estimator = self._new(seed).set_params(init=folder, steps=more)
+        return self._fit("continued", seed, _hash(X) + folder.name, estimator, X)[0]
+
+    def minutes(self) -> dict[str, float]:
+        """Minutes of a pretraining of each kind in the folder, mean over seeds and splits."""
+        notes = sorted((self.folder / "pretrained").glob("*.json"))
+        spent: dict[str, list[float]] = {}
+        for path in notes:
+            spent.setdefault(path.name.partition("-")[0], []).append(read_json(path)["seconds"])
+        return {f"{kind} ({len(s)})": sum(s) / len(s) / 60 for kind, s in spent.items()}
+
+    def _pretrained(self, seed: int, X: NDArray) -> tuple[ECGJEPA, Path]:
+        given = self.pretraining
+        if given is None:
+            return self._fit("jepa", seed, _hash(X), self._new(seed), X)
+        estimator = self._new(seed)
+        estimator.set_params(fs=given.rate_hz, leads=given.leads, units=given.units)
+        return self._fit("jepa", seed, given.fingerprint, estimator, given.X)
+
+    def _new(self, seed: int) -> ECGJEPA:
+        return ECGJEPA(
+            preset=self.preset,
+            steps=self.steps,
+            fs=self.data.rate_hz,
+            leads=self.data.leads,
+            random_state=seed,
+        )
+
+    def _fit(
+        self, kind: str, seed: int, fingerprint: str, estimator: ECGJEPA, X: Any
+    ) -> tuple[ECGJEPA, Path]:
+        key = json.dumps([self.settings | {"pretraining": fingerprint}, kind, seed], sort_keys=True)
+        name = f"{kind}-s{seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+        path = self.folder / "pretrained" / name
+        if name not in self._made:
+            if path.is_dir():
+                self._made[name] = ECGJEPA.from_pretrained(path)
+            else:
+                began = time.perf_counter()
+                self._made[name] = estimator.fit(X)
+                seconds = time.perf_counter() - began
+                self.seconds += seconds
+                note = {"seconds": seconds, "n_records": estimator.training_["n_records"]}
+                write_text(path.with_name(name + ".json"), json.dumps(note) + "\n")
+                estimator.save_pretrained(path)
+                self.say(f"  {name}: pretrained on {note['n_records']:,} records, {seconds:.0f} s")
+        return self._for_data(self._made[name]), path
+
+    def _for_data(self, estimator: ECGJEPA) -> ECGJEPA:
+        return estimator.set_params(
+            fs=self.data.rate_hz, leads=self.data.leads, units="mV", scale=True
+        )
+
+
+def _hash(X: NDArray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(X, dtype="<f4").data).hexdigest()
