@@ -153,7 +153,7 @@ class Encoders:
         path = self.folder / "pretrained" / name
         if name not in self._made:
             if path.is_dir():
-                self._made[name] = ECGJEPA.from_pretrained(path)
+                self._made[name] = type(estimator).from_pretrained(path)
             else:
                 began = time.perf_counter()
                 self._made[name] = estimator.fit(X)

@@ -9,27 +9,53 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.frozen import FrozenEstimator
 
+from biojepa.ecg.beats import BeatFeatures
 from biojepa.ecg.benchmark_data import BenchmarkData
 from biojepa.ecg.benchmark_encoders import Encoders, FeatureMemo
 from biojepa.ecg.classifier import ECGClassifier
 from biojepa.ecg.estimator import ECGJEPA
+from biojepa.ecg.scratch import ResNetClassifier
 from biojepa.errors import ConfigError
+from biojepa.estimators.per_class import PerClass
 from biojepa.estimators.probe import LinearProbe
+from biojepa.evaluation.rocket import RocketClassifier
 from biojepa.evaluation.rows import Classifier, Kind, PriorClassifier, Row
 
 HEADLINE = "jepa-scale"  # of which the verdict speaks: fixed before any record was scored
-# shorthands for --rows
+# name, title, kind; in the order of the table
+ROWS: tuple[tuple[str, str, Kind], ...] = (
+    ("chance", "chance (base rates)", "chance"),
+    ("random-init", "random weights, frozen, linear", "random"),
+    ("hydra-multirocket", "Hydra-MultiRocket, ridge", "classical"),
+    ("beats-lr", "beat features, logistic", "classical"),
+    ("beats-gbm", "beat features, boosted trees", "classical"),
+    ("resnet", "1-D ResNet from scratch", "supervised"),
+    ("jepa-linear", "JEPA, frozen, linear", "jepa"),
+    ("jepa-attentive", "JEPA, frozen, attentive", "jepa"),
+    ("jepa-finetune", "JEPA, fine-tuned", "jepa"),
+    ("jepa-scale", "JEPA, frozen, with scale", "jepa"),
+    ("jepa-beats", "JEPA, frozen, with beat features", "jepa"),
+    ("continued", "JEPA continued on the training part, frozen", "jepa"),
+    ("train-only", "JEPA of the training part alone, frozen", "jepa"),
+)
+_UNSEEDED = ("chance", "beats-lr")  # every seed gives the same
+# shorthands for --rows, besides the kinds
 GROUPS = {
-    "frozen": ("random-init", "jepa-linear", "jepa-scale"),
-    "trained": ("jepa-attentive", "jepa-finetune"),
+    "frozen": ("random-init", "mae", "jepa-linear", "jepa-scale", "jepa-beats"),
+    "trained": ("resnet", "jepa-attentive", "jepa-finetune"),
     "domain": ("continued", "train-only"),
 }
+
+
+Features = Callable[[NDArray], NDArray]  # (n, leads, time) -> (n, D)
 
 
 class FeatureClassifier:
@@ -43,7 +69,7 @@ class FeatureClassifier:
         With `fit(features, y)` and `decision_function(features)`.
     """
 
-    def __init__(self, features: Sequence[Callable[[NDArray], NDArray]], classifier: Any) -> None:
+    def __init__(self, features: Sequence[Features], classifier: Any) -> None:
         self.features, self.classifier = features, classifier
 
     def fit(
@@ -77,75 +103,73 @@ class RowMaker:
     ) -> None:
         self.data, self.encoders, self.head_steps = data, encoders, head_steps
         self._memos: dict[int, tuple[ECGJEPA, FeatureMemo]] = {}
+        self._beats = FeatureMemo(self._beat_features)
 
     def rows(self) -> list[Row]:
         """All rows, in the order of the table."""
-        jepa, encoders = self._frozen, self.encoders
+        pretrained = self.encoders.settings
         return [
             Row(
-                "chance",
-                "chance (base rates)",
-                "chance",
-                lambda seed, X: PriorClassifier(random_state=seed),
-                seeded=False,
-            ),
-            self._row(
-                "random-init",
-                "random weights, frozen, linear",
-                "random",
-                lambda seed, X: jepa(encoders.random(seed, X)),
-            ),
-            self._row(
-                "jepa-linear",
-                "JEPA, frozen, linear",
-                "jepa",
-                lambda seed, X: jepa(encoders.pretrained(seed, X)),
-            ),
-            self._row(
-                "jepa-attentive",
-                "JEPA, frozen, attentive",
-                "jepa",
-                lambda seed, X: self._network("attentive", seed, X),
-            ),
-            self._row(
-                "jepa-finetune",
-                "JEPA, fine-tuned",
-                "jepa",
-                lambda seed, X: self._network("finetune", seed, X),
-            ),
-            self._row(
-                "jepa-scale",
-                "JEPA, frozen, with scale",
-                "jepa",
-                lambda seed, X: jepa(encoders.pretrained(seed, X), scale=True),
-            ),
-            self._row(
-                "continued",
-                "JEPA continued on the training part, frozen",
-                "jepa",
-                lambda seed, X: jepa(encoders.continued(seed, X)),
-            ),
-            self._row(
-                "train-only",
-                "JEPA of the training part alone, frozen",
-                "jepa",
-                lambda seed, X: jepa(encoders.train_only(seed, X)),
-            ),
+                name,
+                title,
+                kind,
+                partial(self._make, name),
+                seeded=name not in _UNSEEDED,
+                settings={"head_steps": self.head_steps}
+                | (pretrained if kind in ("random", "mae", "jepa") else {}),
+            )
+            for name, title, kind in ROWS
         ]
 
-    def _row(self, name: str, title: str, kind: Kind, make: Callable[..., Classifier]) -> Row:
-        settings = self.encoders.settings | {"head_steps": self.head_steps}
-        return Row(name, title, kind, make, settings=settings)
+    def _make(self, name: str, seed: int, X: NDArray) -> Classifier:
+        """An unfitted classifier of a row; X is the training part, for pretraining."""
+        encoders, beats = self.encoders, self._beats
+        signals: dict[str, Any] = {"fs": self.data.rate_hz, "leads": self.data.leads}
+        match name:
+            case "chance":
+                return PriorClassifier(random_state=seed)
+            case "random-init":
+                return self._probe(self._features(encoders.random(seed, X)))
+            case "hydra-multirocket":
+                return RocketClassifier(random_state=seed, **signals)
+            case "beats-lr":
+                return self._probe(beats)
+            case "beats-gbm":
+                trees = HistGradientBoostingClassifier(early_stopping=False)
+                return FeatureClassifier([beats], PerClass(trees, random_state=seed))
+            case "resnet":
+                own = ResNetClassifier(random_state=seed, **signals)
+                return own if self.head_steps is None else own.set_params(steps=self.head_steps)
+            case "jepa-linear":
+                return self._probe(self._features(encoders.pretrained(seed, X)))
+            case "jepa-attentive":
+                return self._network("attentive", seed, X)
+            case "jepa-finetune":
+                return self._network("finetune", seed, X)
+            case "jepa-scale":
+                return self._probe(self._features(encoders.pretrained(seed, X), scale=True))
+            case "jepa-beats":
+                return self._probe(self._features(encoders.pretrained(seed, X)), beats)
+            case "continued":
+                return self._probe(self._features(encoders.continued(seed, X)))
+            case "train-only":
+                return self._probe(self._features(encoders.train_only(seed, X)))
+        raise ConfigError(f"unknown row {name!r}: known: {[row[0] for row in ROWS]}")
 
-    def _frozen(self, encoder: ECGJEPA, *, scale: bool = False) -> FeatureClassifier:
-        """A linear probe on the encoder's features; those without scale lack the last columns."""
+    def _probe(self, *features: Features) -> FeatureClassifier:
+        return FeatureClassifier(features, LinearProbe())
+
+    def _features(self, encoder: ECGJEPA, *, scale: bool = False) -> Features:
+        """Features of an encoder, kept; those without scale lack the last columns."""
         if id(encoder) not in self._memos:
             self._memos[id(encoder)] = encoder, FeatureMemo(encoder.transform)
         memo = self._memos[id(encoder)][1]
-        if scale:
-            return FeatureClassifier([memo], LinearProbe())
         n_scales = len(encoder.model_config_.leads)
-        return FeatureClassifier([lambda X: memo(X)[:, :-n_scales]], LinearProbe())
+        return memo if scale else lambda X: memo(X)[:, :-n_scales]
+
+    def _beat_features(self, X: NDArray) -> NDArray:
+        features = BeatFeatures(fs=self.data.rate_hz, leads=self.data.leads)
+        return features.fit(X).transform(X)
 
     def _network(self, mode: Any, seed: int, X: NDArray) -> ECGClassifier:
         return ECGClassifier(

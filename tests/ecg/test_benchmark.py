@@ -105,7 +105,12 @@ def test_rows_are_chosen_by_name_group_or_kind(data, tmp_path) -> None:
         "jepa-linear",
     ]
     frozen = {r.name for r in choose_rows(rows, ["frozen"])}
-    assert frozen == {"random-init", "jepa-linear", "jepa-scale"}
+    assert {"random-init", "jepa-linear", "jepa-scale"} <= frozen
+    assert {r.name for r in choose_rows(rows, ["classical"])} == {
+        "hydra-multirocket",
+        "beats-lr",
+        "beats-gbm",
+    }
     assert {r.kind for r in choose_rows(rows, ["jepa"])} == {"jepa"}
     assert choose_rows(rows, None) == rows
     with pytest.raises(ConfigError, match="did you mean 'jepa-linear'"):
@@ -143,7 +148,8 @@ def test_every_row_runs_with_few_steps_studies_and_saliency(data, unlabelled, tm
     )
     names = [r.name for r in outcome.results]
     rows = RowMaker(data, Encoders(data, tmp_path, preset="tiny")).rows()
-    assert names + list(outcome.not_run) == [row.name for row in rows]
+    assert names == [row.name for row in rows if row.name not in outcome.not_run]
+    assert set(outcome.not_run) <= {"hydra-multirocket"}  # which needs aeon
     assert set(outcome.labels) == set(outcome.robustness)
     assert {"random-init", "jepa-linear", "jepa-scale"} <= set(outcome.labels)
     assert outcome.robustness["jepa-linear"]["missing leads"].keys() == set(map(str, range(1, 12)))
