@@ -1,0 +1,59 @@
+"""One row of the catalogue of faults: how to make it, and how it must end."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from biojepa.cli.main import main
+from tests.faults.cage import MB, Outcome, run
+
+Call = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A fault.
+
+    Parameters
+    ----------
+    make : callable (root) -> call
+        Makes the fault in an empty folder and returns what is then done in the cage.
+    must : {"refused", "returned"}
+    match : str
+        Pattern of the error's message, or of what was returned.
+    warned : str
+        Pattern of a warning.
+    memory : int
+        Bytes that the call may take.
+    """
+
+    make: Callable[[Path], Call]
+    must: str = "refused"
+    match: str = ""
+    warned: str = ""
+    memory: int = 96 * MB
+
+    def check(self, folder: Path) -> Outcome:
+        """Make the fault in `folder/root`, meet it in the cage, and fail if it ends otherwise."""
+        root = folder / "root"
+        root.mkdir()
+        outcome = run(self.make(root), root=root, memory=self.memory)
+        return outcome.check(self.must, self.match, warned=self.warned)
+
+
+def fine(make: Callable[[Path], Call], match: str = "", *, warned: str = "") -> Row:
+    """A row that must go well, perhaps with a warning."""
+    return Row(make, "returned", match, warned)
+
+
+def command(*argv: object) -> dict[str, Any]:
+    """A command line in this process: exit code and what it said."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main([str(word) for word in argv])
+    return {"code": code, "out": out.getvalue(), "err": err.getvalue()}
