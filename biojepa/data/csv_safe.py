@@ -6,6 +6,7 @@ A cell that begins with `=`, `+`, `-`, `@`, a tab or a line break is a formula t
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -55,4 +56,6 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise RunError(f"{path} cannot be written: {error}; free space or permissions") from error

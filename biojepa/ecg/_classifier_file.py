@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
+from biojepa.ecg._folder_settings import read_model_settings
 from biojepa.ecg.config import ECGModelConfig
-from biojepa.ecg.heads import ECGClassifierNet
+from biojepa.ecg.heads import ECGClassifierNet, Head
 from biojepa.ecg.model import ECGEncoder, build_jepa
 from biojepa.ecg.preprocess import ECGPreprocess
 from biojepa.ecg.pretrain import Pretrained
@@ -18,14 +19,22 @@ from biojepa.engine.checkpoint import load_weights
 from biojepa.engine.masked import MaskedJEPA
 from biojepa.engine.randomness import keyed_torch_rng
 from biojepa.engine.train import TrainResult
-from biojepa.errors import BiojepaError, CheckpointError
+from biojepa.errors import CheckpointError
 from biojepa.estimators.labels import LabelCode
 from biojepa.estimators.probe import LinearProbe
-from biojepa.estimators.saved import load_model, save_model
+from biojepa.estimators.saved import check_options, load_model, save_model
 
-OPTIONS = frozenset(
-    {"mode", "head", "preset", "pool", "layer", "scale", "crop_s", "stride_s"}
-)  # parameters of the estimator that are stored
+NUMBER = int | float | None
+OPTIONS = {
+    "mode": ("linear", "attentive", "finetune"),
+    "head": (None, *get_args(Head)),
+    "preset": str,
+    "pool": str,
+    "layer": list,
+    "scale": bool,
+    "crop_s": NUMBER,
+    "stride_s": NUMBER,
+}  # parameters of the estimator that are stored
 
 
 @dataclass(frozen=True)
@@ -112,21 +121,14 @@ def read_classifier(folder: str | PathLike, *, verify: bool) -> FittedClassifier
     """
     config, weights, training = load_model(folder, modality="ecg", kind="classifier", verify=verify)
     where = str(folder)
-    try:
-        model = ECGModelConfig.from_config(config["model"])
-        preprocess = ECGPreprocess.from_config(config["preprocess"])
-        code = LabelCode.from_config(config["labels"])
-        options = dict(config["estimator"])
-        mode, head, layers = options["mode"], options["head"], options["layer"]
-        jepa = build_jepa(model)
-    except CheckpointError:
-        raise
-    except (BiojepaError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{where}: its config.json cannot be used: {error}") from error
-    if options.keys() != OPTIONS:
-        raise CheckpointError(
-            f"{where}: expected the options {sorted(OPTIONS)}, got {sorted(options)}"
-        )
+    of_encoder = {k: v for k, v in weights.items() if k.startswith("encoder.")}
+    model, preprocess = read_model_settings(config, of_encoder, where=where)
+    code = LabelCode.from_config(config.get("labels"))
+    options = check_options(config.get("estimator"), OPTIONS, where=where)
+    mode, head, layers = options["mode"], options["head"], options["layer"]
+    if (mode == "linear") != (head is None):
+        raise CheckpointError(f"{where}: the mode {mode!r} does not go with the head {head!r}")
+    jepa = build_jepa(model)
     options["layer"] = layers[0] if len(layers) == 1 else layers
     probe, network = None, None
     if mode == "linear":

@@ -5,13 +5,14 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
-from biojepa.ecg.config import ECGModelConfig
+from biojepa.ecg._folder_settings import read_model_settings
 from biojepa.ecg.model import build_jepa
-from biojepa.ecg.preprocess import ECGPreprocess
 from biojepa.ecg.pretrain import Pretrained
 from biojepa.engine.train import TrainResult
 from biojepa.errors import CheckpointError
-from biojepa.estimators.saved import load_model, save_model
+from biojepa.estimators.saved import check_options, load_model, save_model
+
+OPTIONS = {"preset": str, "pool": str, "layer": list, "scale": bool}
 
 
 def write_encoder(folder: str | PathLike, fitted: Pretrained, options: dict[str, Any]) -> None:
@@ -43,12 +44,13 @@ def read_encoder(
         If it is absent, damaged, or not an ECG encoder.
     """
     config, weights, training = load_model(folder, modality="ecg", kind="encoder", verify=verify)
-    missing = {"model", "preprocess", "estimator", "metrics"} - config.keys()
-    if missing:
-        raise CheckpointError(f"{folder} is damaged: config.json lacks {sorted(missing)}")
-    model = ECGModelConfig.from_config(config["model"])
+    where = str(folder)
+    model, preprocess = read_model_settings(config, weights, where=where)
+    options = check_options(config.get("estimator"), OPTIONS, where=where)
+    metrics = config.get("metrics")
+    if not isinstance(metrics, dict):
+        raise CheckpointError(f"{where}: expected the metrics of the training, got {metrics!r}")
     jepa = build_jepa(model)
-    jepa.load_export(weights, where=str(folder))
-    preprocess = ECGPreprocess.from_config(config["preprocess"])
-    result = TrainResult(rows=[config["metrics"]] if config["metrics"] else [])
-    return Pretrained(jepa, model, preprocess, result, training), config["estimator"]
+    jepa.load_export(weights, where=where)
+    result = TrainResult(rows=[metrics] if metrics else [])
+    return Pretrained(jepa, model, preprocess, result, training), options

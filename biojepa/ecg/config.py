@@ -6,14 +6,14 @@ of all leads, no bias anywhere, not even in LayerNorm.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from biojepa.data.leads import STANDARD_12, canonical_leads
 from biojepa.ecg.masking import BlockSampler
 from biojepa.engine.losses import LossKind
-from biojepa.engine.settings import check_number, check_types, from_plain, to_plain
+from biojepa.engine.settings import check_names, check_number, check_types, from_plain, to_plain
 from biojepa.errors import ConfigError
 
 RegulariserName = Literal["none", "vicreg", "sigreg"]
@@ -133,6 +133,9 @@ class ECGModelConfig:
     downstream: Literal["target", "context"] = "target"
 
     def __post_init__(self) -> None:
+        check_names(self.leads)
+        if not isinstance(self.keep, Iterable):
+            raise ConfigError(f"expected keep=(low, high), got {self.keep!r}")
         object.__setattr__(self, "leads", canonical_leads(self.leads))
         object.__setattr__(self, "keep", tuple(self.keep))
         self._check()

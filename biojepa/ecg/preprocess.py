@@ -45,7 +45,13 @@ from biojepa.data.conditioning import (
 )
 from biojepa.data.leads import INDEPENDENT_8, STANDARD_12, canonical_leads
 from biojepa.ecg.lead_stats import LeadStats
-from biojepa.engine.settings import from_plain, to_plain
+from biojepa.engine.settings import (
+    check_names,
+    check_number_lists,
+    check_numbers,
+    from_plain,
+    to_plain,
+)
 from biojepa.errors import ConfigError, DataError, LeadError
 
 Normalise = Literal["record-lead", "record", "dataset", "none"]
@@ -128,6 +134,9 @@ class ECGPreprocess:
     max_missing: float = 0.5
 
     def __post_init__(self) -> None:
+        check_names(self.leads)
+        check_numbers(self, ("rate_hz", "max_missing"), optional=("clip", "eps", "cap_mv"))
+        check_number_lists(self, ("bandpass_hz", "mean", "std"))
         object.__setattr__(self, "leads", canonical_leads(self.leads))
         for name in ("bandpass_hz", "mean", "std"):  # JSON has lists
             value = getattr(self, name)
@@ -174,7 +183,7 @@ class ECGPreprocess:
         Raises
         ------
         ConfigError
-            If a key is unknown (the nearest known one is named).
+            If a key is unknown (the nearest known one is named) or a value of another type.
         """
         return from_plain(cls, config, what="preprocessing")
 
@@ -325,7 +334,7 @@ class ECGPreprocess:
                 "expected mean and std together with normalise='dataset', and only so"
             )
         for name, constants in (("mean", self.mean), ("std", self.std)):
-            if constants is not None and len(constants) != len(self.leads):
+            if constants is not None and (len(constants) != len(self.leads) or None in constants):
                 raise ConfigError(
                     f"expected one number a lead in {name} ({len(self.leads)}), "
                     f"got {len(constants)}"

@@ -164,9 +164,22 @@ def latest_checkpoint(run: Path) -> Path | None:
     return None
 
 
-def rotate(run: Path, *, keep_last: int, best: int | None) -> None:
-    """Remove old checkpoints and the leavings of killed saves; never the best or the last one."""
+def rotate(run: Path, *, keep_last: int, best: int | None, saved: int | None = None) -> None:
+    """Remove old checkpoints and the leavings of killed saves; never the best or the last one.
+
+    Parameters
+    ----------
+    run : Path
+    keep_last : int
+    best : int or None
+        Step of the best one.
+    saved : int, optional
+        Step of the one just written. Later ones were passed over as damaged when the run was
+        resumed: they count for nothing, and stay until they are written again.
+    """
     found = checkpoints(run)
+    if saved is not None:
+        found = [folder for folder in found if folder.name <= f"step-{saved:08d}"]
     for folder in found[max(1, keep_last) :]:
         if best is None or folder.name != f"step-{best:08d}":
             shutil.rmtree(folder, ignore_errors=True)

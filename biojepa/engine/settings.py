@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
+from numbers import Real
 from typing import Any, TypeVar
 
 from biojepa.errors import ConfigError
@@ -26,8 +27,11 @@ def from_plain(cls: type[Settings], config: Mapping[str, Any], *, what: str) -> 
     Raises
     ------
     ConfigError
-        If a key is unknown (the nearest known one is named), or what `cls` refuses.
+        If it is no mapping, a key is unknown (the nearest known one is named), or what `cls`
+        refuses.
     """
+    if not isinstance(config, Mapping):
+        raise ConfigError(f"expected {what} settings, got {str(config)[:60]!r}")
     known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
     for key in config:
         if key not in known:
@@ -79,6 +83,49 @@ def check_number(name: str, value: Any) -> None:
     ------
     ConfigError
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value):
-        raise ConfigError(f"expected a finite number for {name}, got {value!r}")
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    # compared rather than converted: a file may hold a whole number of any length
+    if not number or not -sys.float_info.max <= value <= sys.float_info.max:
+        raise ConfigError(f"expected a finite number for {name}, got {str(value)[:60]!r}")
+
+
+def check_numbers(settings: Any, names: Sequence[str], *, optional: Sequence[str] = ()) -> None:
+    """Fields that are finite numbers, and those that may also be None.
+
+    Raises
+    ------
+    ConfigError
+    """
+    for name in (*names, *optional):
+        value = getattr(settings, name)
+        if value is not None or name not in optional:
+            check_number(name, value)
+
+
+def check_number_lists(settings: Any, names: Sequence[str]) -> None:
+    """Fields that are None, or lists of finite numbers and None.
+
+    Raises
+    ------
+    ConfigError
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if not isinstance(value, list | tuple | None):
+            raise ConfigError(f"expected numbers for {name}, got {value!r}")
+        for number in value or ():
+            if number is not None:
+                check_number(name, number)
+
+
+def check_names(names: Any, *, what: str = "leads") -> None:
+    """A list of texts; a single text is left to what makes the names canonical.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if isinstance(names, str):
+        return
+    if not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"expected {what} by name, got {names!r}")

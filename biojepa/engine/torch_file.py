@@ -35,6 +35,7 @@ _NUMPY: list[Any] = [
     (_SCALAR, "numpy.core.multiarray.scalar"),
     (_codecs.encode, "_codecs.encode"),  # bytes under pickle protocol 2
 ]
+_END_BYTES = 22  # of the record that ends a zip archive; torch writes no comment after it
 _UNREADABLE = (
     RuntimeError,
     EOFError,
@@ -137,6 +138,12 @@ def _check_archive(path: Path) -> None:
     if not path.is_file():
         raise CheckpointError(f"expected a checkpoint file, found none at {path}")
     try:
+        with open(path, "rb") as file:
+            file.seek(-min(_END_BYTES, path.stat().st_size), os.SEEK_END)
+            if not file.read(4).startswith(b"PK\5\6") and zipfile.is_zipfile(path):
+                raise CheckpointError(
+                    f"{path} is damaged: bytes follow the end of the archive; download it again"
+                )
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
             if not any(info.filename.endswith("/data.pkl") for info in infos):

@@ -211,6 +211,7 @@ def train(
                     run,
                     keep_last=config.keep_last,
                     best=best.step if best.value is not None else None,
+                    saved=step,
                 )
 
         objective.train()

@@ -18,6 +18,8 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from biojepa.errors import CheckpointError, ConfigError, DataError
 
+_LARGEST_LABEL = 1 << 16  # bytes; texts take four a character
+
 ClassWeight = str | Mapping[Any, float] | None
 
 
@@ -74,6 +76,8 @@ class LabelCode:
         try:
             values, columns, dtype = (config[k] for k in ("classes", "columns", "dtype"))
             kind = np.dtype(dtype)
+            if kind.kind not in "biufUO" or kind.itemsize > _LARGEST_LABEL:
+                raise ValueError(f"no dtype of labels: {dtype!r}")
             return cls(np.array(values, dtype=None if columns else kind), bool(columns), kind)
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(

@@ -7,6 +7,7 @@ has seen; `from_pretrained` takes a folder, the name of a shipped model, or a Hu
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,35 @@ def locate_model(name: str | PathLike) -> Path:
         f"no model at {str(name)!r}: expected a folder with config.json and model.safetensors"
         + (f", or one of the shipped names {', '.join(shipped)}" if shipped else "")
     )
+
+
+def check_options(options: Any, kinds: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+    """The estimator's options as a model folder holds them, if they are what they should be.
+
+    Parameters
+    ----------
+    options : object
+    kinds : mapping of name to type, union of types, or tuple of allowed values
+        `list` stands for one or more whole numbers. A bool is no number.
+    where : str
+        The folder, for messages.
+
+    Raises
+    ------
+    CheckpointError
+        If a name is missing, unknown, or its value of another kind.
+    """
+    if not isinstance(options, dict) or options.keys() != kinds.keys():
+        found = sorted(options) if isinstance(options, dict) else options
+        raise CheckpointError(f"{where}: expected the options {sorted(kinds)}, got {found!r}")
+    for name, kind in kinds.items():
+        value = options[name]
+        if isinstance(kind, tuple):
+            good = value in kind
+        elif kind is list:
+            good = isinstance(value, list) and value != [] and all(type(v) is int for v in value)
+        else:
+            good = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        if not good:
+            raise CheckpointError(f"{where}: the option {name} cannot be {value!r}")
+    return dict(options)

@@ -1,4 +1,7 @@
-"""One row of the catalogue of faults: how to make it, and how it must end."""
+"""One row of the catalogue of faults: how to make it, and how it must end.
+
+The commands are imported here, so that no child does it for each row anew.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,17 @@ import contextlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from biojepa.cli.main import main
+from biojepa.cli.main import COMMANDS, main
 from tests.faults.cage import MB, Outcome, run
+
+for _, _, _module in COMMANDS:
+    import_module(f"biojepa.cli.{_module}")
+for _module in ("biojepa.cli.runs", "matplotlib.pyplot", "lightning_fabric", "torch._dynamo"):
+    import_module(_module)
 
 Call = Callable[[], Any]
 
@@ -30,6 +39,8 @@ class Row:
         Pattern of a warning.
     memory : int
         Bytes that the call may take.
+    after : callable (root), optional
+        What must hold in the folder afterwards; asserts it.
     """
 
     make: Callable[[Path], Call]
@@ -37,18 +48,22 @@ class Row:
     match: str = ""
     warned: str = ""
     memory: int = 96 * MB
+    after: Callable[[Path], None] | None = None
 
     def check(self, folder: Path) -> Outcome:
         """Make the fault in `folder/root`, meet it in the cage, and fail if it ends otherwise."""
         root = folder / "root"
         root.mkdir()
         outcome = run(self.make(root), root=root, memory=self.memory)
-        return outcome.check(self.must, self.match, warned=self.warned)
+        outcome.check(self.must, self.match, warned=self.warned)
+        if self.after is not None:
+            self.after(root)
+        return outcome
 
 
-def fine(make: Callable[[Path], Call], match: str = "", *, warned: str = "") -> Row:
+def fine(make: Callable[[Path], Call], match: str = "", *, warned: str = "", **options: Any) -> Row:
     """A row that must go well, perhaps with a warning."""
-    return Row(make, "returned", match, warned)
+    return Row(make, "returned", match, warned, **options)
 
 
 def command(*argv: object) -> dict[str, Any]:
