@@ -13,7 +13,7 @@ from tyro.conf import Positional
 from biojepa.cli.console import say, shorten, size_text, table
 from biojepa.cli.errors import OK
 from biojepa.cli.parse import option, parse
-from biojepa.cli.sources import is_store
+from biojepa.cli.sources import Source, is_store
 from biojepa.data.cards import list_cards, load_card
 from biojepa.data.databases.layouts import LAYOUTS
 from biojepa.errors import DataError
@@ -98,22 +98,22 @@ def _model(path: Path) -> tuple[str, Rows]:
 
 
 def _run(path: Path) -> tuple[str, Rows]:
+    from biojepa.cli.resume import training_of
     from biojepa.ecg.config import ECGModelConfig
     from biojepa.engine.checkpoint import checkpoints, latest_checkpoint
     from biojepa.engine.run import read_settings
 
-    stored = read_settings(path)
-    train = stored.get("train") or {}
+    stored, where = read_settings(path), str(path / "config.yaml")
+    steps = training_of(stored, where).steps
     rows: Rows = [("recipe", f"{stored.get('recipe')} ({stored.get('modality')})")]
-    source = stored.get("source")
-    if isinstance(source, dict):
-        rows.append(("recordings", ", ".join(map(str, source.get("paths") or []))))
-    if isinstance(stored.get("model"), dict):
+    if stored.get("source") is not None:
+        source = Source.from_config(stored["source"], where=where)
+        rows.append(("recordings", ", ".join(source.paths)))
+    if stored.get("model") is not None:
         rows += _architecture(ECGModelConfig.from_config(stored["model"]))
     found = checkpoints(path)
     latest = latest_checkpoint(path)
     done = 0 if latest is None else int(latest.name.removeprefix("step-"))
-    steps = train.get("steps", 0)
     rows.append(("steps", f"{done:,} of {steps:,} saved in {len(found)} checkpoints"))
     if (path / "metrics.csv").is_file() and (path / "metrics.csv").stat().st_size:
         from biojepa.cli.runs import last_metrics

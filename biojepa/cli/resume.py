@@ -63,9 +63,9 @@ def run(argv: Sequence[str]) -> int:
             raise UsageError(
                 f"--{key} would make it another run: add --override to change it, or leave it out"
             )
-    train = with_settings("train", _training(stored, where), dotted, where=COMMAND_LINE)
-    model = ECGModelConfig.from_config(_section(stored, "model", where))
-    preprocess = ECGPreprocess.from_config(_section(stored, "preprocess", where))
+    train = with_settings("train", training_of(stored, where), dotted, where=COMMAND_LINE)
+    model = ECGModelConfig.from_config(section_of(stored, "model", where))
+    preprocess = ECGPreprocess.from_config(section_of(stored, "preprocess", where))
     name = str(stored.get("recipe"))
     recipe = Recipe(name, model, train, preprocess, MappingProxyType({}))
     moved = tuple(absolute(p) for p in options.data) or None
@@ -83,7 +83,14 @@ def run(argv: Sequence[str]) -> int:
     )
 
 
-def _section(stored: dict[str, Any], name: str, where: str) -> dict[str, Any]:
+def section_of(stored: dict[str, Any], name: str, where: str) -> dict[str, Any]:
+    """The settings below a key of a run's `config.yaml`.
+
+    Raises
+    ------
+    ConfigError
+        If there are none.
+    """
     section = stored.get(name)
     if not isinstance(section, dict):
         raise ConfigError(f"{where}: expected settings below {name!r}, got {section!r}")
@@ -94,15 +101,21 @@ def _roads(stored: dict[str, Any], where: str) -> tuple[ECGPreprocess, ...] | No
     """Preprocessing of each database of a mixture; None if there was one set of records."""
     if "databases" not in stored:
         return None
-    try:
-        return tuple(ECGPreprocess.from_config(d["preprocess"]) for d in stored["databases"])
-    except (TypeError, KeyError) as error:
-        raise ConfigError(f"{where}: expected a list of `databases` with preprocess") from error
+    databases = stored["databases"]
+    if not isinstance(databases, list) or not all(isinstance(d, dict) for d in databases):
+        raise ConfigError(f"{where}: expected a list of `databases` with preprocess")
+    return tuple(ECGPreprocess.from_config(section_of(d, "preprocess", where)) for d in databases)
 
 
-def _training(stored: dict[str, Any], where: str) -> TrainConfig:
-    """The training settings as stored; those that a newer biojepa has keep their defaults."""
-    section = _section(stored, "train", where)
+def training_of(stored: dict[str, Any], where: str) -> TrainConfig:
+    """The training settings as stored; those that a newer biojepa has keep their defaults.
+
+    Raises
+    ------
+    ConfigError
+        If there are none, or a value is of another type or out of range.
+    """
+    section = section_of(stored, "train", where)
     known = {f.name for f in fields(TrainConfig)}
     check_keys({f"train.{key}": 0 for key in section}, {"train": TrainConfig}, where=where)
     return replace(TrainConfig(), **{k: v for k, v in section.items() if k in known})

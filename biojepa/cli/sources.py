@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from biojepa.cli.config_files import with_settings
 from biojepa.data.files import read_ecg
 from biojepa.data.mixed_records import MixedRecords, part_names
 from biojepa.data.records import ArrayRecords, FileRecords, Records, StoreRecords
@@ -81,21 +82,21 @@ class Source:
         ConfigError
             If they are not of this form.
         """
-        try:
-            leads, weights = config["leads"], config.get("weights")
-            data = DataOptions(
-                config["fs"],
-                None if leads is None else tuple(leads),
-                config["units"],
-                config["on_missing"],
-                weights=None if weights is None else tuple(float(w) for w in weights),
-            )
-            return cls(tuple(config["paths"]), data, config["init"])
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
+        options = [f.name for f in fields(DataOptions) if f.name != "stores"]  # the paths
+        wanted = {"paths", "init", *options}
+        # runs of one set of records had no weights once
+        if not isinstance(config, dict) or config.keys() | {"weights"} != wanted:
             raise ConfigError(
-                f"{where}: expected a `source` with paths, init, fs, leads, units and on_missing, "
-                f"got {config!r}: only runs of `biojepa pretrain` can be resumed by command"
-            ) from error
+                f"{where}: expected a `source` with paths, init, {', '.join(options)}, got "
+                f"{config!r}: only runs of `biojepa pretrain` can be resumed by command"
+            )
+        paths, init = config["paths"], config["init"]
+        if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+            raise ConfigError(f"{where}: expected the paths of the source, got {paths!r}")
+        if not isinstance(init, str | None):
+            raise ConfigError(f"{where}: expected a model to start from as init, got {init!r}")
+        given = {f"data.{name}": config.get(name) for name in options}
+        return cls(tuple(paths), with_settings("data", DataOptions(), given, where=where), init)
 
 
 class NamedArrays(ArrayRecords):

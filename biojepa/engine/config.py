@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 from typing import Any
 
 from biojepa.engine.schedules import WarmupCosine
@@ -96,6 +97,7 @@ class TrainConfig:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
+        self._check_types()
         counts = ["steps", "batch_size", "accumulate", "devices", "num_nodes", "keep_last"]
         counts += ["log_every", "checkpoint_every", "diagnose_records", "max_skipped"]
         for name in counts:
@@ -115,6 +117,17 @@ class TrainConfig:
             raise ConfigError(
                 f"expected warmup_steps below steps={self.steps}, got {self.warmup_steps}"
             )
+
+    def _check_types(self) -> None:
+        """Refuse values of another type, as files may hold them, before they are compared."""
+        kinds = {bool: "true or false", Integral: "a whole number", Real: "a number", str: "text"}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            optional = f.name == "final_weight_decay"
+            kind = {bool: bool, int: Integral, str: str}.get(type(f.default), Real)
+            good = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+            if not good and not (optional and value is None):
+                raise ConfigError(f"expected {kinds[kind]} as {f.name}, got {value!r}")
 
     def lr_at(self, step: int) -> float:
         """Learning rate of a step."""

@@ -18,6 +18,9 @@ import yaml
 from biojepa.engine.files import write_text
 from biojepa.errors import ConfigError, RunError
 
+MAX_SETTINGS_BYTES = 64 * 2**20  # a run may list the paths of very many files
+DEEPEST = 50
+
 
 class RunLock:
     """Hold a run directory for this process; the lock of a dead process is free.
@@ -68,7 +71,8 @@ class RunLock:
 
 def write_settings(run: Path, settings: dict[str, Any]) -> None:
     """Write `config.yaml`: everything that makes the run what it is."""
-    write_text(run / "config.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+    text = yaml.dump(settings, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True)
+    write_text(run / "config.yaml", text)
 
 
 def as_stored(settings: dict[str, Any]) -> dict[str, Any]:
@@ -84,18 +88,42 @@ def read_settings(run: Path) -> dict[str, Any]:
     RunError
         If there is none.
     ConfigError
-        If it is not a YAML mapping.
+        If it is not a YAML mapping of plain values.
     """
     path = run / "config.yaml"
     if not path.is_file():
         raise RunError(f"{run} is not a run directory: it has no config.yaml")
+    if path.stat().st_size > MAX_SETTINGS_BYTES:
+        raise ConfigError(f"{path} is larger than {MAX_SETTINGS_BYTES:,} bytes")
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        text = path.read_text(encoding="utf-8")
+        _check_plain(text, path)
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not readable YAML: {error}") from error
     if not isinstance(value, dict):
         raise ConfigError(f"{path} is not a mapping of settings")
     return value
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Writes a value out each time it occurs, so that reading can refuse aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _check_plain(text: str, path: Path) -> None:
+    """Refuse aliases, which can stand for more than memory holds, and very deep nesting."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > DEEPEST:
+            raise ConfigError(
+                f"{path}, line {event.start_mark.line + 1}: expected plain settings, got an alias "
+                f"or more than {DEEPEST} levels; biojepa writes neither"
+            )
 
 
 def write_card(run: Path, card: dict[str, Any]) -> None:
