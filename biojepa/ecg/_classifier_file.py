@@ -123,7 +123,7 @@ def read_classifier(folder: str | PathLike, *, verify: bool) -> FittedClassifier
     where = str(folder)
     of_encoder = {k: v for k, v in weights.items() if k.startswith("encoder.")}
     model, preprocess = read_model_settings(config, of_encoder, where=where)
-    code = LabelCode.from_config(config.get("labels"))
+    code = LabelCode.from_config(config.get("labels") or {})
     options = check_options(config.get("estimator"), OPTIONS, where=where)
     mode, head, layers = options["mode"], options["head"], options["layer"]
     if (mode == "linear") != (head is None):

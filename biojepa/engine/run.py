@@ -120,9 +120,10 @@ def _check_plain(text: str, path: Path) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent) or depth > DEEPEST:
+            where = f", line {event.start_mark.line + 1}" if event.start_mark else ""
             raise ConfigError(
-                f"{path}, line {event.start_mark.line + 1}: expected plain settings, got an alias "
-                f"or more than {DEEPEST} levels; biojepa writes neither"
+                f"{path}{where}: expected plain settings, got an alias or more than {DEEPEST} "
+                "levels; biojepa writes neither"
             )
 
 
