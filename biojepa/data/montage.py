@@ -1,8 +1,9 @@
 """Electrode names and positions: the channel contract of EEG.
 
 A channel is found by name, case-insensitively, (1) among the channels of a model, (2) in the 10-05
-system, (3) among positions that the user supplies. What has none of these is an error, or is
-dropped and reported; nothing is padded with zeros, and no position is NaN.
+system, (3) among positions that the user supplies; a supplied position far from the place of the
+name is believed instead of it, since other systems use the same names. What has none of these is
+an error, or is dropped and reported; nothing is padded with zeros, and no position is NaN.
 
 Positions are metres in the frame of MNE's template montage (`colin27_1005`, once `standard_1005`),
 which is that of the published Signal-JEPA. Digitised positions come in MNE's head frame and are
@@ -30,6 +31,7 @@ Position = tuple[float, float, float]
 # MNE 1.13.2, head_size=1; pinned, since another unit moves channels over the edge of a block
 HEAD_RADII_PER_METRE = 10.308338134927817
 SAME_PLACE_M = 1e-4  # ours: two electrodes closer than 0.1 mm are one
+OTHER_PLACE_M = 0.05  # ours: caps and heads differ by less; a name so far off is another system's
 _TEMPLATES = ("colin27_1005", "standard_1005")  # the same positions before and after MNE 1.13
 _PREFIX = re.compile(r"^(?:eeg|e\.e\.g\.)[\s:_-]+", re.IGNORECASE)
 # a common reference after the name; two scalp electrodes are a bipolar derivation without a place
@@ -118,12 +120,14 @@ def place_channels(
     kept: list[tuple[str, int, Position]] = []
     for i, name in enumerate(names):
         key = _key(name)
-        if key in own:
+        xyz = given.get(key)
+        own_place = None if xyz is None else (clean_name(name), _from_head(xyz))
+        if key in own and _agree(own[key], own_place):
             how, place = "matched", own[key]
-        elif key in template_positions():
+        elif key in template_positions() and _agree(template_positions()[key], own_place):
             how, place = "looked_up", template_positions()[key]
-        elif (xyz := given.get(key)) is not None:
-            how, place = "supplied", (clean_name(name), _from_head(xyz))
+        elif own_place is not None:
+            how, place = "supplied", own_place
         else:
             found["dropped"].append(str(name))
             continue
@@ -169,6 +173,16 @@ def standard_xyz(names: Sequence[str]) -> NDArray[np.float64]:
         If a name is not in the system.
     """
     return np.array(place_channels(names).positions)
+
+
+def _agree(named: tuple[str, Position], supplied: tuple[str, Position] | None) -> bool:
+    """Whether a supplied position can be that of the electrode of this name.
+
+    BioSemi's A1 lies at the vertex, the A1 of the 10-05 system at the ear.
+    """
+    if supplied is None or not any(named[1]):
+        return True
+    return float(np.linalg.norm(np.subtract(named[1], supplied[1]))) < OTHER_PLACE_M
 
 
 def _finite(xyz: Sequence[float]) -> NDArray[np.float64] | None:

@@ -117,6 +117,8 @@ def is_table(X: Any) -> bool:
         return False
     if isinstance(X, list | tuple):
         first = X[0] if X else 0.0
+        if hasattr(first, "ch_names"):
+            return False
         return not isinstance(first, str | PathLike | np.ndarray) and np.ndim(first) < 2
     if isinstance(X, np.ndarray):
         return X.ndim != 3 and not (X.dtype == object and X.ndim == 1)

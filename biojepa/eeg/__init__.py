@@ -1,5 +1,6 @@
 """Signal-JEPA: pretraining, features and classifiers for EEG of any montage."""
 
 from biojepa.eeg import masking, official
+from biojepa.eeg.estimator import SignalJEPA
 
-__all__ = ["masking", "official"]
+__all__ = ["SignalJEPA", "masking", "official"]

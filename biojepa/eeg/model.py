@@ -158,7 +158,7 @@ class SignalEncoder(nn.Module):
         ----------
         x : Signals
             Values (B, C, T), microvolt; `positions` (C, 3), metres, or None for the channels of
-            the table. Channels that are not `valid` (B, C) count as zero, whatever they hold.
+            the table. What is not `valid`, (B, C) or (B, C, T), counts as zero, whatever it holds.
 
         Returns
         -------
@@ -190,7 +190,8 @@ class SignalEncoder(nn.Module):
                 "recordings"
             )
         if x.valid is not None:
-            values = values.masked_fill(~x.valid[..., None], 0.0)
+            there = x.valid[..., None] if x.valid.ndim == 2 else x.valid
+            values = values.masked_fill(~there, 0.0)
         B, C, T = values.shape
         # the outer parts of braindecode's encoder only reshape, for a fixed number of channels
         local = values.reshape(B * C, 1, T)
@@ -224,7 +225,8 @@ class SignalEncoder(nn.Module):
         """
         if x.valid is None or bool(x.valid.all()):
             return None
-        there = x.valid | ~x.valid.any(dim=1, keepdim=True)
+        channels = x.valid if x.valid.ndim == 2 else x.valid.any(dim=2)
+        there = channels | ~channels.any(dim=1, keepdim=True)
         return there.repeat_interleave(self.config.tokens_of(x.values.shape[2]), dim=1)
 
     def contextualise(

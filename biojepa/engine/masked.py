@@ -191,11 +191,15 @@ class MaskedJEPA(Objective):
         """The network whose features are used; a contextual copy has no `embed` of its own."""
         return self.target_encoder if self.downstream == "target" else self.encoder
 
+    @property
+    def embedder(self) -> Any:
+        """The network whose `embed` belongs to the downstream encoder."""
+        return self.downstream_encoder if self.target.of == "all" else self.encoder
+
     def encode(self, x: Signals, *, layer: int = -1) -> Tensor:
         """Tokens (B, N, D) of the downstream network for whole, unmasked signals."""
-        network = self.downstream_encoder
-        embedder = network if self.target.of == "all" else self.encoder
-        return network.contextualise(embedder.embed(x), valid=self._valid(x), layer=layer)
+        tokens = self.embedder.embed(x)
+        return self.downstream_encoder.contextualise(tokens, valid=self._valid(x), layer=layer)
 
     def export_state(self) -> dict[str, Tensor]:
         """Weights of the encoder (those of the downstream network) and of the predictor."""

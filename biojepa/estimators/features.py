@@ -157,15 +157,15 @@ def autocast(device: str, precision: str) -> AbstractContextManager[Any]:
 def _pooled(
     jepa: MaskedJEPA, x: Signals, pool: str, layers: Sequence[int], precision: str
 ) -> Tensor:
-    network = jepa.downstream_encoder
-    n_registers = network.config.registers if pool == "register" else 0
+    network, embedder = jepa.downstream_encoder, jepa.embedder
     with autocast(x.values.device.type, precision):
-        tokens = network.embed(x)
-        valid = network.token_valid(x)
+        tokens = embedder.embed(x)
+        valid = embedder.token_valid(x)
         outputs = network.hidden(tokens, valid, layers=layers, registers=pool == "register")
     parts = []
     for out in outputs:
         if pool == "register":
+            n_registers = out.shape[1] - tokens.shape[1]
             parts.append(out[:, :n_registers].float().mean(dim=1))
         else:
             parts.append(pool_tokens(out.float(), pool=pool, valid=valid))

@@ -1,0 +1,275 @@
+"""EEG files through MNE, strictly: EDF, BDF, FIF, BrainVision, EEGLAB, and BIDS folders of these.
+
+MNE reads a cut EDF file with a warning, follows `DataFile=../` out of a folder, raises channels of
+other rates to the highest and calls any channel EEG. Here the header is judged first, only the EEG
+channels are read, and whatever goes wrong is a FormatError.
+"""
+
+from __future__ import annotations
+
+import configparser
+import csv
+import re
+import struct
+import warnings
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from biojepa.data._paths import file_size, read_bytes, record_path, shown
+from biojepa.data.edf_header import (
+    ANNOTATIONS,
+    HEAD_BYTES,
+    EDFHeader,
+    EDFSignal,
+    header_size,
+    parse_header,
+)
+from biojepa.data.montage import clean_name, template_positions
+from biojepa.errors import DataError, FormatError, LeadError, PlausibilityWarning
+from biojepa.extras import require
+
+SUFFIXES = (".edf", ".bdf", ".fif", ".fif.gz", ".vhdr", ".set")
+MAX_TEXT_BYTES = 4 << 20
+# what MNE's readers raise on damaged files
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    MemoryError,
+    OverflowError,
+    NotImplementedError,
+    struct.error,
+    configparser.Error,
+)
+_NOT_EEG = re.compile(
+    r"ecg|ekg|eog|emg|stim|status|trig|resp|spo2|temp|acc|gsr|event", re.IGNORECASE
+)
+
+
+def find_eeg(paths: Sequence[Path]) -> list[Path]:
+    """Find EEG files.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files, patterns, and folders; of a BIDS folder the files that end in `_eeg`.
+
+    Returns
+    -------
+    list of Path
+        Sorted within each given path.
+
+    Raises
+    ------
+    DataError
+        If nothing was found.
+    """
+    found: list[Path] = []
+    for given in paths:
+        if given.is_dir():
+            inside = sorted(p for p in given.rglob("*") if _suffix(p) and p.is_file())
+            bids = [p for p in inside if p.name[: -len(_suffix(p))].endswith("_eeg")]
+            found += bids or inside
+        elif given.exists() or not any(c in str(given) for c in "*?["):
+            found.append(given)
+        else:
+            found += sorted(p for p in given.parent.glob(given.name) if _suffix(p))
+    if not found:
+        raise DataError(
+            f"no EEG in {', '.join(shown(p) for p in paths) or 'an empty list'}: expected files, "
+            f"folders or patterns of {', '.join(SUFFIXES)}"
+        )
+    return list(dict.fromkeys(found))
+
+
+def read_eeg(
+    path: str | PathLike,
+    *,
+    root: str | PathLike | None = None,
+    allow_truncated: bool = False,
+) -> Any:
+    """Read a file.
+
+    Parameters
+    ----------
+    path : path
+        Relative to `root` if that is given, which it may then not leave.
+    root : path, optional
+    allow_truncated : bool
+        Read what is there of an EDF or BDF file that was cut.
+
+    Returns
+    -------
+    mne.io.Raw
+        In memory, in volt as MNE understands the file; EDF with its EEG channels only. Channels
+        that a BIDS `channels.tsv` beside it calls bad, or of another type, are marked so.
+
+    Raises
+    ------
+    FormatError
+        If the file is absent, damaged, of another kind, or leads out of its folder.
+    DataError
+        If its EEG channels have different rates.
+    LeadError
+        If it names an electrode twice, or has no EEG channel.
+    """
+    checked = record_path(path, root=root)
+    where, suffix = shown(checked), _suffix(checked)
+    if not suffix:
+        raise FormatError(f"{where}: expected one of {', '.join(SUFFIXES)}")
+    if file_size(checked) == 0:
+        raise FormatError(f"{where}: the file is empty")
+    mne = require("mne", "eeg", why="to read EEG files")
+    if suffix in (".edf", ".bdf"):
+        names = _edf_channels(checked, allow_truncated)
+        read, options = mne.io.read_raw_edf, {"include": names}
+        if suffix == ".bdf":
+            read = mne.io.read_raw_bdf
+    elif suffix == ".vhdr":
+        _stay_beside(checked)
+        read, options = mne.io.read_raw_brainvision, {}
+    elif suffix == ".set":
+        require("pymatreader", "moabb", why="to read EEGLAB files")
+        read, options = mne.io.read_raw_eeglab, {}
+    else:
+        read, options = mne.io.read_raw_fif, {}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            raw = read(checked, preload=True, verbose="error", **options)
+            _take_bids(raw, checked, suffix)
+        except _UNREADABLE as error:
+            if isinstance(error, DataError):
+                raise
+            text = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise FormatError(f"{where} is damaged or not {suffix[1:]}: {text}") from error
+    for warning in caught:
+        if issubclass(warning.category, RuntimeWarning):
+            warnings.warn(f"{where}: {warning.message}", PlausibilityWarning, stacklevel=2)
+    if not float(raw.info["sfreq"]) > 0 or raw.n_times < 1:
+        raise FormatError(f"{where}: expected samples at a rate above 0 Hz, got {raw.n_times}")
+    return raw
+
+
+def _suffix(path: Path) -> str:
+    name = path.name.lower()
+    return next((s for s in (".fif.gz", *SUFFIXES) if name.endswith(s)), "")
+
+
+def _edf_channels(path: Path, allow_truncated: bool) -> list[str]:
+    """Judge the header; labels of the EEG channels, which have one rate."""
+    where, size = shown(path), file_size(path)
+    n_head = header_size(read_bytes(path, min(size, HEAD_BYTES)), where=where)
+    if size < n_head:
+        raise FormatError(f"{where}: expected a header of {n_head} bytes, the file has {size}")
+    header = parse_header(read_bytes(path, n_head), where=where)
+    _check_length(header, size, allow_truncated, where)
+    chosen = _eeg_signals(header, where)
+    rates = {s.n_samples / header.duration_s for s in chosen}
+    if len(rates) > 1:
+        raise DataError(
+            f"{where}: expected EEG channels of one rate, got "
+            f"{', '.join(f'{r:g}' for r in sorted(rates))} Hz: write them to files of their own"
+        )
+    others = {s.n_samples / header.duration_s for s in header.signals if s.n_samples} - rates
+    if others - {s.n_samples / header.duration_s for s in header.signals if _marks(s)}:
+        warnings.warn(
+            f"{where}: left out channels of {', '.join(f'{r:g}' for r in sorted(others))} Hz",
+            PlausibilityWarning,
+            stacklevel=3,
+        )
+    seen: dict[str, str] = {}
+    for signal in chosen:
+        key = clean_name(signal.label).lower()
+        if key in seen:
+            raise LeadError(
+                f"{where}: {seen[key]!r} and {signal.label!r} are one electrode: rename one"
+            )
+        seen[key] = signal.label
+    return [signal.label for signal in chosen]
+
+
+def _check_length(header: EDFHeader, size: int, allow_truncated: bool, where: str) -> None:
+    if not header.duration_s > 0:
+        raise FormatError(f"{where}: expected records of a duration above 0 s")
+    there = (size - header.n_bytes) // (header.record_samples * header.width)
+    if there < 1:
+        raise FormatError(f"{where}: expected at least one whole record, the file has none")
+    if there >= header.n_records:
+        return
+    if not allow_truncated:
+        raise FormatError(
+            f"{where}: expected {header.n_records} records, got {there}: the file is cut; fetch it "
+            "again, or pass allow_truncated=True to read what is there"
+        )
+    text = f"{where}: the file is cut: {there} of {header.n_records} records are there"
+    warnings.warn(text, PlausibilityWarning, stacklevel=4)
+
+
+def _eeg_signals(header: EDFHeader, where: str) -> list[EDFSignal]:
+    """Signals called EEG or by an electrode; else those that are called nothing else."""
+    signals = [s for s in header.signals if not _marks(s) and s.n_samples]
+    known = template_positions()
+    chosen = [
+        s
+        for s in signals
+        if s.label.lower().startswith("eeg") or clean_name(s.label).lower() in known
+    ]
+    chosen = chosen or [s for s in signals if not _NOT_EEG.search(s.label)]
+    if not chosen:
+        raise LeadError(
+            f"{where}: expected an EEG channel, got "
+            f"{', '.join(s.label or 'unnamed' for s in header.signals)[:300]}"
+        )
+    return chosen
+
+
+def _marks(signal: EDFSignal) -> bool:
+    return signal.label in ANNOTATIONS
+
+
+def _stay_beside(path: Path) -> None:
+    """Refuse a BrainVision header whose files are not beside it."""
+    where = shown(path)
+    text = read_bytes(path, min(file_size(path), MAX_TEXT_BYTES)).decode("utf-8", "replace")
+    for key in ("DataFile", "MarkerFile"):
+        for name in re.findall(rf"(?im)^\s*{key}\s*=\s*(.+?)\s*$", text):
+            if re.search(r"[/\\:\0]", name) or name in (".", ".."):
+                raise FormatError(
+                    f"{where}: {key}={name} leads out of the folder: expected a name beside it"
+                )
+            target = path.with_name(name)
+            if target.is_symlink():
+                raise FormatError(f"{where}: {key}={name} is a link: expected a file beside it")
+
+
+def _take_bids(raw: Any, path: Path, suffix: str) -> None:
+    """Mark what a BIDS `channels.tsv` beside the file says of its channels."""
+    stem = path.name[: -len(suffix)]
+    table = path.with_name(stem.removesuffix("eeg") + "channels.tsv")
+    if not stem.endswith("_eeg") or not table.is_file():
+        return
+    text = read_bytes(table, min(file_size(table), MAX_TEXT_BYTES)).decode("utf-8-sig", "replace")
+    types: dict[str, str] = {}
+    bad = []
+    for row in _rows(text):
+        name, kind = row.get("name", ""), row.get("type", "").upper()
+        if name in raw.ch_names:
+            if kind and kind != "EEG":
+                types[name] = kind.lower() if kind in ("EOG", "ECG", "EMG", "STIM") else "misc"
+            if row.get("status", "").lower() == "bad":
+                bad.append(name)
+    if types:
+        raw.set_channel_types(types, on_unit_change="ignore")
+    raw.info["bads"] = sorted({*raw.info["bads"], *bad}, key=raw.ch_names.index)
+
+
+def _rows(text: str) -> Iterator[dict[str, str]]:
+    yield from csv.DictReader(text.splitlines(), delimiter="\t")
