@@ -1,0 +1,168 @@
+"""Training of a network on prepared runs, and its outputs for whole runs.
+
+Random windows in training; at test, the outputs of windows are averaged.
+
+Letters: R regions, T frames, K outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from biojepa.engine.config import TrainConfig
+from biojepa.engine.labelled import LabelledRecords
+from biojepa.engine.signals import Signals
+from biojepa.engine.supervised import SupervisedHead, SupervisedLoss
+from biojepa.engine.train import TrainResult, train
+from biojepa.estimators.features import LEAST_BATCH, Prepared, windows_of
+from biojepa.fmri.heads import BrainNet
+from biojepa.fmri.pretrain import MIN_PATCHES
+from biojepa.fmri.recipes import HeadRecipe
+
+PASSES, LEAST_STEPS, MOST_STEPS = 50, 100, 2000  # 50 epochs as published, within bounds of ours
+BATCH = 8  # windows whose outputs are computed together
+
+
+def head_training(
+    recipe: HeadRecipe,
+    n_runs: int,
+    *,
+    steps: int | None,
+    batch_size: int | None,
+    lr: float | None,
+    precision: str,
+    device: str,
+    seed: int,
+) -> TrainConfig:
+    """The recipe's training with a user's numbers in their place; 50 passes over the runs."""
+    base = recipe.train
+    batch_size = batch_size or base.batch_size
+    if steps is None:
+        steps = PASSES * max(1, n_runs // batch_size)
+        steps = min(MOST_STEPS, max(LEAST_STEPS, steps))
+    scale = 1.0 if lr is None else lr / base.lr
+    return replace(
+        base,
+        steps=steps,
+        batch_size=batch_size,
+        warmup_steps=min(base.warmup_steps, steps // 10),
+        lr=base.lr * scale,
+        final_lr=base.final_lr * scale,
+        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[precision],
+        device=device,
+        seed=seed,
+    )
+
+
+def train_net(
+    net: BrainNet,
+    runs: Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]],
+    labels: NDArray,
+    config: TrainConfig,
+    *,
+    loss: SupervisedLoss,
+    class_weight: Tensor | None = None,
+    pos_weight: Tensor | None = None,
+    layer_decay: float = 1.0,
+    progress: bool | None = None,
+) -> TrainResult:
+    """Train in place; afterwards the network is in eval mode on the CPU.
+
+    Parameters
+    ----------
+    net : BrainNet
+    runs : sequence of (ndarray (R, T), ndarray of bool (R,))
+    labels : ndarray, shape (n,) or (n, K)
+    config : TrainConfig
+    loss : {"ce", "bce", "mse"}
+    class_weight, pos_weight : Tensor, optional
+    layer_decay : float
+        Learning rates are scaled by `layer_decay` per block below the head.
+    progress : bool, optional
+    """
+    longest = max(values.shape[1] for values, _ in runs)
+    objective = SupervisedHead(
+        net,
+        loss=loss,
+        class_weight=class_weight,
+        pos_weight=pos_weight,
+        frozen=("encoder",) if net.frozen else (),
+        layer_decay=1.0 if net.frozen else layer_decay,
+        depth_of=BlockDepth(len(net.encoder.blocks)),
+        crop=max(min(net.encoder.config.n_times, longest), _shortest(net)),
+    )
+    data = LabelledRecords([v for v, _ in runs], labels, valid=[there for _, there in runs])
+    result = train(objective, data, config, progress=progress)
+    net.to("cpu").eval()
+    return result
+
+
+def run_outputs(
+    net: BrainNet, runs: Sequence[Prepared], *, device: str = "cpu"
+) -> NDArray[np.float32]:
+    """Outputs (n, K) of whole runs: the mean over the windows of each."""
+    sums = np.zeros((len(runs), net.n_outputs), dtype=np.float64)
+    counts = np.zeros(len(runs))
+    waiting: dict[tuple[int, bool], list[tuple[int, Signals]]] = {}
+
+    def run(group: list[tuple[int, Signals]]) -> None:
+        rows = [s for _, s in group] + [group[0][1]] * (LEAST_BATCH - len(group))
+        valid = None
+        if rows[0].valid is not None:
+            valid = torch.stack([s.valid for s in rows if s.valid is not None])
+        x = Signals(torch.stack([s.values for s in rows]), valid=valid)
+        outputs = net(x.to(device)).float().cpu().numpy()
+        for (index, _), row in zip(group, outputs, strict=False):
+            sums[index] += row
+            counts[index] += 1
+        group.clear()
+
+    net.to(device).eval()
+    with torch.inference_mode():
+        for index, record in enumerate(runs):
+            for signals in windows_of(record, net.encoder.config.n_times, _shortest(net)):
+                kind = signals.values.shape[-1], signals.valid is None
+                group = waiting.setdefault(kind, [])
+                group.append((index, signals))
+                if len(group) == BATCH:
+                    run(group)
+        for group in waiting.values():
+            if group:
+                run(group)
+    net.to("cpu")
+    return (sums / counts[:, None]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class BlockDepth:
+    """Depth of a parameter of `BrainNet` by its name, for layer decay.
+
+    Patches and positions 0, block i i + 1, the final norm and the head above the last block.
+
+    Parameters
+    ----------
+    n_blocks : int
+    """
+
+    n_blocks: int
+
+    def __call__(self, name: str) -> int:
+        """Depth, 0 at the input."""
+        part = name.split(".")
+        if part[:2] == ["encoder", "blocks"]:
+            return int(part[2]) + 1
+        if part[0] == "encoder" and part[1] != "norm":
+            return 0
+        return self.n_blocks + 1
+
+
+def _shortest(net: BrainNet) -> int:
+    config: Any = net.encoder.config
+    return MIN_PATCHES * config.patch
