@@ -111,6 +111,22 @@ def training_statement(records: Records) -> dict[str, Any]:
     return {"n_records": len(ids), "fingerprint": records.fingerprint(), "ids": ids}
 
 
+def joined_statement(first: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
+    """What a model has seen that was pretrained on one set of records and then on another.
+
+    Ids of both, each once; `stages` keeps the count and fingerprint of each set.
+    """
+    stages = [*first.get("stages", [_stage(first)]), _stage(then)]
+    ids = list(dict.fromkeys([*first["ids"], *then["ids"]]))
+    prints = "\n".join(stage["fingerprint"] for stage in stages)
+    return {
+        "n_records": len(ids),
+        "fingerprint": hashlib.sha256(prints.encode()).hexdigest(),
+        "ids": ids,
+        "stages": stages,
+    }
+
+
 def is_table(X: Any) -> bool:
     """Whether X is (n, time), one nameless channel, or something only scikit-learn can refuse."""
     if isinstance(X, str | PathLike | SignalStore) or hasattr(X, "ch_names"):
@@ -303,6 +319,10 @@ class FileRecords:
         if self._last[0] != path:
             self._last = (path, read_ecg(path, **self.options))
         return self._last[1]
+
+
+def _stage(statement: dict[str, Any]) -> dict[str, Any]:
+    return {name: statement[name] for name in ("n_records", "fingerprint")}
 
 
 def _as_arrays(X: Any) -> NDArray | list[NDArray]:

@@ -67,6 +67,9 @@ class ECGModelConfig:
         Shortest masked block, tokens.
     mask_recipe : {"paper", "default"}
         Block masks as published (ends of the record are hardly ever predicted) or unbiased.
+    predicts : {"encoder", "signal"}
+        What is hidden and predicted: the momentum encoder's output, or the signal's patches (a
+        masked autoencoder; see `mae`).
     momentum_start, momentum_end : float
         Momentum of the target encoder, linear over the run.
     momentum_update : {"before", "after"}
@@ -119,6 +122,7 @@ class ECGModelConfig:
     keep: tuple[float, float] = (0.15, 0.25)
     min_block: int = 10
     mask_recipe: str = "paper"
+    predicts: Literal["encoder", "signal"] = "encoder"
     momentum_start: float = 0.998
     momentum_end: float = 0.9995
     momentum_update: str = "before"
@@ -219,6 +223,11 @@ class ECGModelConfig:
         for name in ("momentum_start", "momentum_end"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"expected 0 <= {name} <= 1, got {getattr(self, name)}")
+        if self.predicts == "signal" and self.downstream != "context":
+            raise ConfigError(
+                "expected downstream='context' with predicts='signal', which has no target "
+                f"encoder, got {self.downstream!r}"
+            )
         if not 1 <= self.target_layers <= self.depth:
             raise ConfigError(
                 f"expected target_layers of 1 to depth={self.depth}, got {self.target_layers}"
@@ -232,6 +241,7 @@ class ECGModelConfig:
 
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "mask_recipe": ("paper", "default"),
+    "predicts": ("encoder", "signal"),
     "momentum_update": ("before", "after"),
     "momentum_per": ("forward", "step"),
     "target_norm": get_args(TargetNorm),

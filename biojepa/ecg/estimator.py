@@ -64,7 +64,9 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     model : dict, optional
         Any other setting of `ECGModelConfig` in place of the preset's.
     init : str or path, optional
-        Model folder or shipped name to go on from: continued pretraining.
+        Model folder or shipped name to go on from: continued pretraining, with the leads, rate
+        and preprocessing of that model. Leads that the own recordings lack are masked
+        (`on_missing="drop"`); `training_` then states both data sets.
     precision : {"fp32", "bf16"}
         Of the features.
     device : {"auto", "cpu", "cuda", "mps"}
@@ -179,18 +181,13 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         check_pool(self.pool, self.precision)
         records = self._open(X, reset=True)
         recipe = get_recipe(self.preset)
-        options: dict[str, Any] = dict(self.model or {})
-        if self.regulariser is not None:
-            options["regulariser"] = self.regulariser
-        if self.lead_dropout:
-            options["lead_dropout"] = self.lead_dropout
         fitted = pretrain(
             records,
             recipe,
             leads=self.model_leads,
             on_missing=self.on_missing,
             units=self.units,
-            model=options or None,
+            model=self._model_settings() or None,
             training=self._training(),
             init=None if self.init is None else read_encoder(self.init, verify=self.verify)[0],
             out=None if self.run_dir is None else Path(self.run_dir),
@@ -326,6 +323,15 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if not layers:
             raise ConfigError("expected at least one layer, got none")
         return [int(i) for i in layers]
+
+    def _model_settings(self) -> dict[str, Any]:
+        """Settings of `ECGModelConfig` in place of the preset's."""
+        options = dict(self.model or {})
+        if self.regulariser is not None:
+            options["regulariser"] = self.regulariser
+        if self.lead_dropout:
+            options["lead_dropout"] = self.lead_dropout
+        return options
 
     def _training(self) -> Any:
         own: dict[str, Any] = {"steps": self.steps, "batch_size": self.batch_size, "lr": self.lr}

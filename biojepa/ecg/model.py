@@ -27,7 +27,7 @@ from biojepa.engine.schedules import Linear
 from biojepa.engine.signals import Signals
 from biojepa.errors import DataError, LeadError
 from biojepa.layers.block import Block, init_transformer
-from biojepa.layers.patch import PatchEmbed1d
+from biojepa.layers.patch import PatchEmbed1d, cut_patches
 from biojepa.layers.positions import sincos_1d
 from biojepa.layers.predictor import JointPredictor
 from biojepa.layers.trunk import Trunk
@@ -94,22 +94,18 @@ class ECGEncoder(Trunk):
         DataError
             If the window is shorter than a patch.
         """
-        values, leads, patch = x.values, self.config.leads, self.config.patch
-        if values.ndim != 3 or values.shape[1] != len(leads):
-            raise LeadError(
-                f"expected (records, {len(leads)} leads, times) with {', '.join(leads)}, got shape "
-                f"{tuple(values.shape)}: arrange the leads by name first"
-            )
-        if values.shape[2] < patch:
-            raise DataError(
-                f"expected at least one patch of {patch} samples, got {values.shape[2]}: use "
-                "longer recordings"
-            )
-        if x.valid is not None:
-            seen = x.valid if x.valid.ndim == 3 else x.valid[..., None]
-            values = values.masked_fill(~seen, 0.0)
-        tokens = self.patch_embed(values)
+        tokens = self.patch_embed(self._values(x))
         return tokens + self._positions(tokens.shape[1])
+
+    def patches(self, x: Signals) -> Tensor:
+        """The signal as a masked autoencoder predicts it, (B, N, C * patch).
+
+        Raises
+        ------
+        LeadError, DataError
+            As `embed`.
+        """
+        return cut_patches(self._values(x), self.config.patch)
 
     def token_valid(self, x: Signals) -> Tensor | None:
         """Which tokens hold anything, (B, N), or None if all do.
@@ -124,6 +120,24 @@ class ECGEncoder(Trunk):
         N = seen.shape[1] // patch
         valid = seen[:, : N * patch].view(len(seen), N, patch).any(dim=2)
         return valid | ~valid.any(dim=1, keepdim=True)
+
+    def _values(self, x: Signals) -> Tensor:
+        """Checked values (B, C, T), zero where they are not valid."""
+        values, leads, patch = x.values, self.config.leads, self.config.patch
+        if values.ndim != 3 or values.shape[1] != len(leads):
+            raise LeadError(
+                f"expected (records, {len(leads)} leads, times) with {', '.join(leads)}, got shape "
+                f"{tuple(values.shape)}: arrange the leads by name first"
+            )
+        if values.shape[2] < patch:
+            raise DataError(
+                f"expected at least one patch of {patch} samples, got {values.shape[2]}: use "
+                "longer recordings"
+            )
+        if x.valid is not None:
+            seen = x.valid if x.valid.ndim == 3 else x.valid[..., None]
+            values = values.masked_fill(~seen, 0.0)
+        return values
 
     def _positions(self, n_tokens: int) -> Tensor:
         if n_tokens > self.positions.shape[1]:
@@ -159,7 +173,7 @@ def build_jepa(
         encoder = ECGEncoder(config, patch_embed=patch_embed)
         predictor = build_predictor(config)
     target = Target(
-        of="all",
+        of="signal" if config.predicts == "signal" else "all",
         norm=config.target_norm,
         layers=config.target_layers,
         update=config.momentum_update,
@@ -197,4 +211,5 @@ def build_predictor(config: ECGModelConfig) -> JointPredictor:
         attn_dropout=config.attn_dropout,
         init_depth=config.depth,  # the encoder's, as published
         init_std=config.init_std,
+        out_dim=len(config.leads) * config.patch if config.predicts == "signal" else None,
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from biojepa.data.leads import INDEPENDENT_8, STANDARD_12, arrange_leads, canonical_leads
 from biojepa.data.mixed_records import MixedRecords
-from biojepa.data.records import ArrayRecords, Records, training_statement
+from biojepa.data.records import ArrayRecords, Records, joined_statement, training_statement
 from biojepa.ecg.config import ECGModelConfig
 from biojepa.ecg.inputs import ECGInputs, ECGWindows, OnMissing
 from biojepa.ecg.lead_stats import LeadStats
@@ -230,6 +230,7 @@ def pretrain(
     if init is not None:
         jepa.load_export(init.jepa.export_state(), where="init")
     statement = training_statement(records)
+    seen = statement if init is None else joined_statement(init.training, statement)
     settings = {
         "modality": "ecg",
         "recipe": recipe.name,
@@ -259,7 +260,7 @@ def pretrain(
         override=override,
         progress=progress,
     )
-    return Pretrained(jepa, config, preprocess, result, statement)
+    return Pretrained(jepa, config, preprocess, result, seen)
 
 
 def _databases(

@@ -45,11 +45,12 @@ class Target:
 
     Parameters
     ----------
-    of : {"all", "contextual"}
+    of : {"all", "contextual", "signal"}
         Copy the whole encoder, or only its contextual part: local features are then computed
-        once, by the trained network, for both.
+        once, by the trained network, for both. "signal": no copy, the hidden patches themselves
+        (the encoder's `patches(x)`), which makes it a masked autoencoder, arXiv 2111.06377.
     norm : {"none", "layernorm", "l2"}
-        Normalisation of each target token, without learned weights.
+        Normalisation of each target token (or patch), without learned weights.
     layers : int
         Targets are the mean over the last so many blocks.
     mode : {"eval", "train"}
@@ -69,7 +70,7 @@ class Target:
 
     def __post_init__(self) -> None:
         choices: dict[str, tuple[str, ...]] = {
-            "of": ("all", "contextual"),
+            "of": ("all", "contextual", "signal"),
             "norm": ("none", "layernorm", "l2"),
         }
         choices |= {"mode": ("eval", "train"), "update": WHEN, "per": PER}
@@ -156,7 +157,12 @@ class MaskedJEPA(Objective):
         self.target = target or Target()
         self.loss, self.average, self.downstream = loss, average, downstream
         self.regulariser, self.augment = regulariser, augment
-        self.target_encoder = momentum_copy(self._copied())
+        if self.target.of == "signal" and downstream == "target":
+            raise ConfigError(
+                "expected downstream 'context' with Target(of='signal'), which has no target "
+                "encoder, got 'target'"
+            )
+        self.target_encoder = None if self.target.of == "signal" else momentum_copy(self._copied())
         self.train()
 
     def _copied(self) -> nn.Module:
@@ -165,7 +171,8 @@ class MaskedJEPA(Objective):
     def train(self, mode: bool = True) -> MaskedJEPA:
         """Set the mode; the momentum copy stays in the mode of its `Target`."""
         super().train(mode)
-        self.target_encoder.train(mode and self.target.mode == "train")
+        if self.target_encoder is not None:
+            self.target_encoder.train(mode and self.target.mode == "train")
         return self
 
     def collator(self) -> MaskedCollator:
@@ -173,18 +180,22 @@ class MaskedJEPA(Objective):
         return MaskedCollator(self.sampler, self.augment)
 
     def momentum_copies(self) -> dict[str, Momentum]:
-        """The target encoder."""
+        """The target encoder, if there is one."""
+        if self.target_encoder is None:
+            return {}
         t = self.target
         copy = Momentum(self._copied(), self.target_encoder, t.momentum, update=t.update, per=t.per)
         return {"target_encoder": copy}
 
     def before_forward(self, info: StepInfo) -> None:
         """Move the target encoder if it moves before the forward pass."""
-        self.momentum_copies()["target_encoder"].before_forward(info)
+        for copy in self.momentum_copies().values():
+            copy.before_forward(info)
 
     def after_step(self, info: StepInfo) -> None:
         """Move the target encoder if it moves after the step."""
-        self.momentum_copies()["target_encoder"].after_step(info)
+        for copy in self.momentum_copies().values():
+            copy.after_step(info)
 
     @property
     def downstream_encoder(self) -> Any:
@@ -226,7 +237,8 @@ class MaskedJEPA(Objective):
                 k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(f"{part}.")
             }
             load_weights(getattr(self, part), own, where=where)
-        self.target_encoder.load_state_dict(self._copied().state_dict())
+        if self.target_encoder is not None:
+            self.target_encoder.load_state_dict(self._copied().state_dict())
 
     def predict(self, x: Signals, plans: MaskPlan | Sequence[MaskPlan]) -> Prediction:
         """Predictions, targets and loss under given plans; no draw is made.
@@ -342,12 +354,15 @@ class MaskedJEPA(Objective):
 
     @torch.no_grad()
     def _target_tokens(self, x: Signals, tokens: Tensor, valid: Tensor | None) -> Tensor:
-        """Normalised output of the target encoder at every token, (B, N, D)."""
-        if self.target.of == "all":
-            tokens = self.target_encoder.embed(x)
-        whole = self.target_encoder.contextualise(
-            tokens.detach(), valid=valid, last=self.target.layers
-        )
+        """Normalised output of the target encoder (or patch) at every token, (B, N, D)."""
+        if self.target.of == "signal":
+            whole = self.encoder.patches(x)
+        else:
+            if self.target.of == "all":
+                tokens = self.target_encoder.embed(x)
+            whole = self.target_encoder.contextualise(
+                tokens.detach(), valid=valid, last=self.target.layers
+            )
         if self.target.norm == "layernorm":
             return F.layer_norm(whole.float(), whole.shape[-1:])
         if self.target.norm == "l2":

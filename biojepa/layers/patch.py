@@ -32,12 +32,18 @@ class PatchEmbed1d(nn.Module):
         ValueError
             If the signal has other channels than the layer or is shorter than a patch.
         """
-        B, C, T = values.shape
+        _, C, T = values.shape
         if self.proj.in_channels != C or self.patch > T:
             raise ValueError(
                 f"expected ({self.proj.in_channels} channels, at least {self.patch} samples), "
                 f"got {C} channels and {T} samples"
             )
-        N = T // self.patch
-        patches = values[..., : N * self.patch].view(B, C, N, self.patch).transpose(1, 2)
-        return F.linear(patches.reshape(B, N, -1), self.proj.weight.flatten(1), self.proj.bias)
+        patches = cut_patches(values, self.patch)
+        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+
+
+def cut_patches(values: Tensor, patch: int) -> Tensor:
+    """Patches of time of all channels, (B, T // patch, C * patch); a shorter rest is cut."""
+    B, C, T = values.shape
+    N = T // patch
+    return values[..., : N * patch].view(B, C, N, patch).transpose(1, 2).reshape(B, N, -1)

@@ -33,6 +33,8 @@ class JointPredictor(nn.Module):
         Depth that scales the residual initialisation; the encoder's in ECG-JEPA.
     init_std : float
         Of the initial weights.
+    out_dim : int, optional
+        Width of what is predicted, if it is not `dim`.
     """
 
     positions: Tensor | nn.Module
@@ -56,6 +58,7 @@ class JointPredictor(nn.Module):
         attn_dropout: float = 0.0,
         init_depth: int | None = None,
         init_std: float = 0.02,
+        out_dim: int | None = None,
     ) -> None:
         super().__init__()
         norm_bias = bias if norm_bias is None else norm_bias
@@ -82,7 +85,7 @@ class JointPredictor(nn.Module):
             for _ in range(depth)
         )
         self.norm = nn.LayerNorm(own_dim, eps=norm_eps, bias=norm_bias)
-        self.proj = nn.Linear(own_dim, dim, bias=bias)
+        self.proj = nn.Linear(own_dim, out_dim or dim, bias=bias)
         init_transformer(self, depth=init_depth or depth, std=init_std)
 
     def forward(
@@ -113,7 +116,7 @@ class JointPredictor(nn.Module):
 
         Returns
         -------
-        Tensor, shape (B, M, D)
+        Tensor, shape (B, M, D) or (B, M, out_dim)
         """
         table = self.positions
         if isinstance(table, nn.Module):

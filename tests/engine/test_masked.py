@@ -284,3 +284,16 @@ def test_diagnostics_leave_padding_out() -> None:
 def test_unknown_words_are_refused(make) -> None:
     with pytest.raises(ConfigError, match="expected"):
         make()
+
+
+def test_the_signal_as_target_has_no_encoder_to_copy_or_to_use_downstream() -> None:
+    parts = (
+        ToyEncoder(),
+        JointPredictor(16, 8, 1, 2, sincos_1d(8, 8, order="interleaved"), out_dim=15),
+        ToySampler(),
+    )
+    model = MaskedJEPA(*parts, target=Target(of="signal"), downstream="context")
+    assert model.momentum_copies() == {}
+    assert not any("target" in name for name in model.state_dict())
+    with pytest.raises(ConfigError, match="downstream 'context'"):
+        MaskedJEPA(*parts, target=Target(of="signal"))
