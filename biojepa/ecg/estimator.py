@@ -377,7 +377,7 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.preprocess_ = fitted.preprocess
         self.training_ = fitted.training
         self.history_ = fitted.result.rows
-        self.missing_leads_ = ()
+        self.missing_leads_ = fitted.missing
 
     def pretrained(self) -> Pretrained:
         """The fitted model with everything needed to use or continue it."""

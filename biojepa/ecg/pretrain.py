@@ -41,6 +41,8 @@ class Pretrained:
     result : TrainResult
     training : dict
         Statement of the data: number of records, ids or hashes, fingerprint.
+    missing : tuple of str
+        Leads that were masked in training.
     """
 
     jepa: MaskedJEPA
@@ -48,6 +50,7 @@ class Pretrained:
     preprocess: ECGPreprocess
     result: TrainResult
     training: dict[str, Any]
+    missing: tuple[str, ...] = ()
 
 
 def model_leads(
@@ -179,7 +182,7 @@ def pretrain(
     training : TrainConfig, optional
         In place of the recipe's.
     init : Pretrained, optional
-        Go on from these weights, with their leads and preprocessing.
+        Go on from these weights, with their leads, preprocessing and window of features.
     weights : sequence of float, optional
         Of the parts of `MixedRecords`: each sample draws a part by these, then a record of it
         with replacement. By default all records are shuffled.
@@ -260,7 +263,13 @@ def pretrain(
         override=override,
         progress=progress,
     )
-    return Pretrained(jepa, config, preprocess, result, seen)
+    if init is not None and config != init.config:
+        # shorter records were seen in shorter windows; features stay those of the model's own
+        learned, config = jepa.export_state(), init.config
+        jepa = build_jepa(config)
+        jepa.load_export(learned, where="init")
+    missing = tuple(sorted(inputs.missing))
+    return Pretrained(jepa, config, preprocess, result, seen, missing)
 
 
 def _databases(
