@@ -30,7 +30,8 @@ MORE = """\
 examples:
   biojepa demo                              simulated recordings
   biojepa demo --ptbxl path/to/ptb-xl       PTB-XL, or a part of it
-  biojepa demo --data my_ecgs/              your recordings, without labels"""
+  biojepa demo --data my_ecgs/              your recordings, without labels
+  biojepa demo --data my_ecgs/ --labels labels.csv"""
 MARK = ".biojepa-demo"
 # ours: 200 to 800 steps reached the same on 2,133 real records; 60 begin to tell
 FEWEST_STEPS, MOST_STEPS = 60, 600
@@ -49,6 +50,9 @@ class Options:
     """Folder for the results; an earlier demo in it is replaced."""
     data: Annotated[str | None, option("PATH")] = None
     """Your own recordings (folder, files or pattern) in place of simulated ones."""
+    labels: Annotated[str | None, option("FILE.csv")] = None
+    """Of your own recordings: record_id, patient_id, then a column of 0 and 1 for each label, or
+    one column with the name of the class. A third of the patients is kept for the test."""
     ptbxl: Annotated[str | None, option("ROOT")] = None
     """Folder of PTB-XL, the one with ptbxl_database.csv."""
     seconds_budget: Annotated[float, option("S")] = 150.0
@@ -64,6 +68,8 @@ def run(argv: Sequence[str]) -> int:
     options = parse(Options, "demo", argv, more=MORE)
     if options.data is not None and options.ptbxl is not None:
         raise UsageError("expected --data or --ptbxl, got both")
+    if options.labels is not None and options.data is None:
+        raise UsageError("expected --data PATH, the recordings that --labels is about")
     if not 1 <= options.seconds_budget < 1e6:
         raise UsageError(f"expected --seconds-budget of 1 or more, got {options.seconds_budget}")
     began = time.monotonic()
@@ -114,6 +120,8 @@ def _ready(out: Path) -> Path:
 def _cohort(options: Options, out: Path) -> demo_data.Cohort:
     if options.ptbxl is not None:
         return demo_data.ptbxl_cohort(Path(options.ptbxl), out)
+    if options.data is not None and options.labels is not None:
+        return demo_data.labelled_cohort(options.data, Path(options.labels), out, seed=options.seed)
     if options.data is not None:
         return demo_data.own_cohort(options.data, out)
     return demo_data.simulated_cohort(out, seed=options.seed, quick=options.quick)

@@ -12,16 +12,20 @@ import numpy as np
 from biojepa.cli.console import say
 from biojepa.cli.prepare import arrange, read_file
 from biojepa.data.files import find_records
+from biojepa.data.label_table import read_label_table, record_key
 from biojepa.data.leads import INDEPENDENT_8
 from biojepa.data.prepare import prepare_store
+from biojepa.data.recording import Recording
 from biojepa.data.simulate import simulate_ecg
 from biojepa.data.simulated_cohort import write_wfdb_cohort
 from biojepa.data.splits import patient_folds
+from biojepa.data.store import SignalStore
 from biojepa.ecg.ptbxl import load_labels, load_table, record_paths
 from biojepa.errors import DataError
 
 N_UNLABELLED, N_LABELLED = 1600, 600
 RATE_HZ = 250.0
+TEST_SHARE = 3  # one in so many patients, of a user's own labelled recordings
 TEST_FOLDS = (9, 10)  # of PTB-XL; what its publishers keep for validation and test
 
 
@@ -140,13 +144,86 @@ def own_cohort(data: str, out: Path) -> Cohort:
     return Cohort(f"recordings of {data}", False, store, store)
 
 
-def _store(paths: Sequence[Path], out: Path, leads: Sequence[str], *, strict: bool = False) -> Path:
+def labelled_cohort(data: str, labels: Path, out: Path, *, seed: int) -> Cohort:
+    """A user's recordings with labels: a third of the patients are kept for the test.
+
+    Pretraining sees the other patients alone, so every recording needs a row that names its
+    patient; its labels may be empty.
+
+    Raises
+    ------
+    DataError
+        If the table has a bad row, names no recording that is there, or the labels do not suffice
+        for a test.
+    """
+    table = read_label_table(labels)
+    paths = find_records([data])
+    say(f"[1/5] {len(paths):,} files at {data}, {len(table.record_ids):,} rows in {labels}")
+    known = np.isfinite(table.y).any(axis=1)
+    rows = {name: i for i, name in enumerate(table.record_ids)}
+    wanted = frozenset(np.array(table.record_ids)[known].tolist())
+    shown = _store(paths, out / "labelled_store", INDEPENDENT_8, keep=wanted)
+    with SignalStore(shown) as store:
+        order = [rows[record_key(name)] for name in store.record_ids]
+    y, patient = table.y[order], np.array(table.patient_ids)[order]
+    if lost := sorted(wanted - {table.record_ids[i] for i in order}):
+        say(f"  {len(lost):,} rows have no usable recording, such as {', '.join(lost[:5])}")
+    folds = patient_folds(patient, y, n_splits=TEST_SHARE, random_state=seed)[:1]
+    classes, y = _testable(table.classes, y, folds[0])
+    tested = set(patient[folds[0][1]].tolist())
+    others = frozenset(n for n, i in rows.items() if table.patient_ids[i] not in tested)
+    unlabelled = _store(paths, out / "unlabelled_store", INDEPENDENT_8, keep=others)
+    n_others = len(set(patient.tolist()) - tested)
+    say(f"[2/5] {len(tested):,} patients kept for the test, {n_others:,} for the classifier")
+    return Cohort(
+        f"recordings of {data}",
+        False,
+        unlabelled,
+        shown,
+        Labels(y, classes, patient, folds),
+    )
+
+
+def has_row(recording: Recording, *, ids: frozenset[str]) -> str:
+    """Why a recording is not taken: it is not among `ids`."""
+    return "" if record_key(recording.record_id) in ids else "not in the labels"
+
+
+def _testable(
+    classes: tuple[str, ...], y: np.ndarray, fold: tuple[np.ndarray, np.ndarray]
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """The classes that are both there and not, on both sides."""
+    keep = [
+        i
+        for i in range(len(classes))
+        if all({0.0, 1.0} <= set(y[part, i].tolist()) for part in fold)
+    ]
+    dropped = [name for i, name in enumerate(classes) if i not in keep]
+    if not keep:
+        raise DataError(
+            f"expected a class with and without the label in the training and in the test part, "
+            f"none of {', '.join(classes)[:200]} has both: give more labelled patients"
+        )
+    if dropped:
+        say(f"  not tested, too few labels: {', '.join(dropped[:20])}")
+    return tuple(classes[i] for i in keep), y[:, keep]
+
+
+def _store(
+    paths: Sequence[Path],
+    out: Path,
+    leads: Sequence[str],
+    *,
+    strict: bool = False,
+    keep: frozenset[str] | None = None,
+) -> Path:
     report = prepare_store(
         paths,
         out,
         read=partial(read_file, leads=None, rate_hz=None, unit=None),
         arrange=partial(arrange, leads=tuple(leads), rate_hz=None, on_missing="error"),
         channels=tuple(leads),
+        select=None if keep is None else partial(has_row, ids=keep),
         # labels belong to rows: there no record may be left out
         on_error="raise" if strict else "skip",
     )

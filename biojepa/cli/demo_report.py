@@ -220,12 +220,13 @@ def closing(cohort: Cohort, report: Report, out: Path, seconds: float) -> list[s
         "",
         f"{seconds:.0f} s. Look at {out}/report.md, ecg_masks.png, curves.png and embedding.png.",
         "",
-        "your own recordings (WFDB, CSV or NumPy):",
+        "your own recordings (WFDB, EDF, DICOM, XML, MATLAB, CSV, NumPy):",
         "  biojepa doctor my_ecgs/                      can they be used?",
         "  biojepa prepare my_ecgs/ -o my_store",
         "  biojepa pretrain ecg my_store -o my_run",
         "  biojepa embed my_run my_ecgs/ -o features.csv",
         "real, labelled recordings:",
+        "  biojepa demo --data my_ecgs/ --labels labels.csv",
         "  biojepa demo --ptbxl PATH                    (see biojepa info ptb-xl)",
     ]
 

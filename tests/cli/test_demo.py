@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from biojepa.cli.demo_data import labelled_cohort
 from biojepa.cli.demo_report import verdict_sentence
 from biojepa.cli.main import main
+from biojepa.data.simulated_cohort import ECGCohort
+from biojepa.data.store import SignalStore
 from biojepa.evaluation.bootstrap import bootstrap_metric
 
 
@@ -68,3 +71,70 @@ def test_a_folder_with_other_files_is_left_alone(
 
 def test_one_source_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--data", "a", "--ptbxl", "b"]) == 2
+
+
+def _labels(path: Path, cohort: ECGCohort, n_labelled: int = 24) -> Path:
+    """A table of two diagnoses; the last recordings have a patient and no label."""
+    lines = ["record_id,patient_id,first,second"]
+    for i, (name, patient) in enumerate(zip(cohort.record_id, cohort.patient_id, strict=True)):
+        known = i < n_labelled
+        lines.append(f"{name},{patient},{i % 2 if known else ''},{i // 2 % 2 if known else ''}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_own_labels_split_the_patients(
+    files: Path, cohort: ECGCohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = _labels(tmp_path / "labels.csv", cohort, n_labelled=18)
+    found = labelled_cohort(str(files), labels, tmp_path, seed=0)
+    assert found.labels is not None
+    ((train, test),) = found.labels.folds
+    patients = found.labels.patient
+    assert not set(patients[train]) & set(patients[test])
+    with SignalStore(found.shown) as shown, SignalStore(found.unlabelled) as unlabelled:
+        assert list(shown.record_ids) == list(cohort.record_id[:18])
+        of = dict(zip(cohort.record_id, map(str, cohort.patient_id), strict=True))
+        seen = {of[name] for name in unlabelled.record_ids}
+        assert not seen & set(patients[test])
+        assert set(cohort.record_id[18:]) <= set(unlabelled.record_ids) | {
+            name for name, patient in of.items() if patient in set(patients[test])
+        }
+    assert found.labels.classes == ("first", "second")
+    assert f"{len(set(patients[test]))} patients kept for the test" in capsys.readouterr().out
+
+
+def test_labels_that_do_not_suffice_are_an_error(
+    files: Path, cohort: ECGCohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = _labels(tmp_path / "labels.csv", cohort)
+    line = ["demo", "--quick", "--data", str(files), "--labels", str(labels)]
+    labels.write_text(labels.read_text().replace(",0,", ",1,"))
+    text = labels.read_text().replace(",0\n", ",1\n")
+    labels.write_text(text)
+    assert main([*line, "-o", str(tmp_path / "a")]) == 1
+    assert "give more labelled patients" in capsys.readouterr().err
+    labels.write_text(text.replace(",1,1\n", ",1,7\n", 1))
+    assert main([*line, "-o", str(tmp_path / "b")]) == 1
+    assert "column 'second': expected 0, 1 or nothing, got '7'" in capsys.readouterr().err
+    labels.write_text("record_id,patient_id,a\nelsewhere,p,1\n")
+    assert main([*line, "-o", str(tmp_path / "c")]) == 1
+    assert "no recording was selected" in capsys.readouterr().err
+
+
+def test_labels_need_recordings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--labels", "x.csv"]) == 2
+    assert "--data" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_own_labels_are_tested(files: Path, cohort: ECGCohort, tmp_path: Path) -> None:
+    labels = _labels(tmp_path / "labels.csv", cohort)
+    out = tmp_path / "demo"
+    line = ["demo", "--quick", "--data", str(files), "--labels", str(labels), "-o", str(out)]
+    assert main(line) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["simulated"] is False
+    assert summary["n_test_records"] > 3
+    assert set(summary["per_class_auc"]) == {"first", "second"}
+    assert summary["verdict"] in (out / "report.md").read_text()
