@@ -19,6 +19,7 @@ from biojepa.data.assemble import ReadOptions, renamed
 from biojepa.data.dicom_reader import is_dicom, read_dicom
 from biojepa.data.edf_reader import read_edf
 from biojepa.data.recording import Recording
+from biojepa.data.scp_reader import read_scp
 from biojepa.data.tables import read_csv
 from biojepa.data.wfdb_header import SUFFIXES as WFDB_SUFFIXES
 from biojepa.data.wfdb_header import header_path
@@ -106,6 +107,10 @@ def _mat(path: Path, options: ReadOptions) -> Iterable[Recording]:
     return [mat_reader.read_mat(path, options)]
 
 
+def _scp(path: Path, options: ReadOptions) -> Iterable[Recording]:
+    return [read_scp(path, options)]
+
+
 WFDB = Format("WFDB", (".hea",), _wfdb)
 DICOM = Format("DICOM waveform", (".dcm",), _dicom)
 FORMATS = (
@@ -118,6 +123,7 @@ FORMATS = (
     DICOM,
     Format("ECG in XML", (".xml",), xml_reader.iter_xml),
     Format("MATLAB", (".mat",), _mat),
+    Format("SCP-ECG", (".scp",), _scp),
 )
 SUPPORTED = tuple(suffix for entry in FORMATS for suffix in entry.suffixes)
 IN_FOLDERS = tuple(s for entry in FORMATS if entry.in_folders for s in entry.suffixes)

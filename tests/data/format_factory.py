@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -278,6 +279,49 @@ def write_dicom(
     dataset.WaveformSequence = Items(groups)
     dataset.save_as(path, enforce_file_format=True)
     return path
+
+
+def scp_bytes(counts: np.ndarray, leads: Sequence[str] = STANDARD_12, *, order: int = 0) -> bytes:
+    """An SCP-ECG file of 16-bit samples, or of their first or second differences (`order`)."""
+    codes = {"I": 1, "II": 2, "III": 61, "aVR": 62, "aVL": 63, "aVF": 64}
+    codes |= {f"V{i}": i + 2 for i in range(1, 7)}
+    n_leads, n_times = counts.shape
+    patient = b"".join(
+        bytes([tag]) + len(value).to_bytes(2, "little") + value
+        for tag, value in ((2, b"P7\0"), (5, bytes(4)), (8, b"\x02"), (255, b""))
+    )
+    lead_body = bytes([n_leads, 0x04 | n_leads << 3 & 0xF8])
+    for lead in leads[:n_leads]:
+        lead_body += (1).to_bytes(4, "little") + n_times.to_bytes(4, "little")
+        lead_body += bytes([codes[lead]])
+    coded = counts.astype(np.int64)
+    if order:
+        coded = np.concatenate([counts[:, :order], np.diff(counts.astype(np.int64), order)], axis=1)
+    samples = [row.astype("<i2").tobytes() for row in coded]
+    rhythm = (5000).to_bytes(2, "little") + (2000).to_bytes(2, "little") + bytes([order, 0])
+    rhythm += b"".join(len(s).to_bytes(2, "little") for s in samples) + b"".join(samples)
+    sections = {1: patient, 3: lead_body, 6: rhythm}
+    start = 6 + 16 + 10 * 12
+    pointers, body = b"", b""
+    for number in range(1, 12):
+        content = sections.get(number)
+        length = 16 + len(content) if content is not None else 0
+        place = start + len(body) + 1 if content is not None else 0
+        pointers += number.to_bytes(2, "little") + length.to_bytes(4, "little")
+        pointers += place.to_bytes(4, "little")
+        if content is not None:
+            body += _scp_section(number, content)
+    own = (0).to_bytes(2, "little") + (16 + 120).to_bytes(4, "little") + (7).to_bytes(4, "little")
+    whole = _scp_section(0, own + pointers) + body
+    size = (6 + len(whole)).to_bytes(4, "little")
+    return binascii.crc_hqx(size + whole, 0xFFFF).to_bytes(2, "little") + size + whole
+
+
+def _scp_section(number: int, content: bytes) -> bytes:
+    name = b"SCPECG" if number == 0 else bytes(6)
+    head = number.to_bytes(2, "little") + (16 + len(content)).to_bytes(4, "little")
+    head += bytes([20, 20]) + name + content
+    return binascii.crc_hqx(head, 0xFFFF).to_bytes(2, "little") + head
 
 
 def write_mat(path: Path, variables: dict, *, version: str = "5", compressed: bool = True) -> Path:

@@ -115,7 +115,7 @@ def test_the_suffix_chooses_the_reader(tmp_path):
         assert len(found.sha256) == 64
 
 
-@pytest.mark.parametrize("name", ["x.scp", "x.pdf", "x", "x.hea.gz"])
+@pytest.mark.parametrize("name", ["x.mfer", "x.pdf", "x", "x.hea.gz"])
 def test_an_unknown_suffix_is_refused_with_the_list_of_known_ones(tmp_path, name):
     (tmp_path / name).write_text("x")
     with pytest.raises(FormatError, match=r"\.hea, \.csv, \.tsv, \.txt, \.npy, \.npz, \.edf"):

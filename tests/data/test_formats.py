@@ -21,6 +21,7 @@ from tests.data.format_factory import (
     edf_bytes,
     muse_xml,
     philips_xml,
+    scp_bytes,
     twelve_counts,
     write_dicom,
     write_mat,
@@ -48,6 +49,7 @@ WRITERS = {
     "aecg": lambda folder: text(folder / "aecg.xml", aecg_xml(COUNTS)),
     "muse": lambda folder: text(folder / "muse.xml", muse_xml(COUNTS, STANDARD_12)),
     "philips": lambda folder: text(folder / "philips.xml", philips_xml(COUNTS)),
+    "scp": lambda folder: raw(folder / "scp.scp", scp_bytes(COUNTS)),
     "mat": lambda folder: write_mat(folder / "mat.mat", ECG),
     "mat73": lambda folder: write_mat(folder / "mat73.mat", ECG, version="7.3"),
 }
