@@ -45,7 +45,7 @@ class Ours:
     """What files do not say themselves."""
 
     fs: Annotated[float | None, option("HZ")] = None
-    """Samples per second of .npy, .npz and CSV files."""
+    """Samples per second of files that do not say (NumPy, CSV, MATLAB)."""
     leads: Annotated[str | None, option("I,II,...")] = None
     """Names of the channels in the files, in their order."""
     units: Annotated[Units | None, option("UNIT")] = None
@@ -91,7 +91,7 @@ class Options:
     """
 
     data: Annotated[Positional[tuple[str, ...]], option("DATA...")] = ()
-    """A store of `biojepa prepare` (or several), a folder or files (WFDB, CSV), or an .npy/.npz
+    """A store of `biojepa prepare` (or several), files of any format, or an .npy/.npz
     array."""
     out: Annotated[str | None, option("RUN", short="-o")] = None
     """Folder for the run."""

@@ -27,7 +27,7 @@ class DataOptions:
     Parameters
     ----------
     fs : float or None
-        Samples per second (hertz), for .npy, .npz and CSV without a time column.
+        Samples per second (hertz), for files that do not say: NumPy, MATLAB, CSV without time.
     leads : tuple of str or None
         Names of the channels, in their order, for files that do not name them.
     units : {"mV", "uV", "V", "adc", "arbitrary"}

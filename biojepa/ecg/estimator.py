@@ -165,8 +165,8 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array (n, leads, time), list of arrays (leads, time), SignalStore, paths, or (n, time)
-            Paths are files, folders or patterns of WFDB, CSV and NumPy; (n, time) is one nameless
-            channel.
+            Paths are files, folders or patterns of any format in `biojepa.data.formats`;
+            (n, time) is one nameless channel.
         y : ignored
 
         Returns

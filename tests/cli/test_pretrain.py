@@ -9,11 +9,14 @@ import pandas as pd
 import pytest
 
 from biojepa.cli.main import main
+from biojepa.data.leads import STANDARD_12
 from biojepa.data.safe_yaml import load_yaml
+from biojepa.data.simulated_cohort import ECGCohort
 from biojepa.ecg import ECGJEPA
 from biojepa.engine.checkpoint import latest_checkpoint
 from biojepa.engine.files import read_tensors
 from tests.cli.conftest import TINY, run_child
+from tests.data.format_factory import edf_bytes, write_dicom
 
 
 def _last_line(text: str) -> str:
@@ -192,3 +195,18 @@ def test_two_processes_train_as_one_and_only_the_first_speaks(store: Path, tmp_p
     assert all((one[k] - two[k]).abs().max() < 1e-5 for k in one)
     logs = [pd.read_csv(tmp_path / f"run{n}" / "metrics.csv")["loss"] for n in (1, 2)]
     np.testing.assert_allclose(logs[1], logs[0], rtol=1e-6)
+
+
+def test_files_of_several_formats_are_pretrained_on(cohort: ECGCohort, tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    counts = np.round(cohort.values[:8] / 0.005).astype(np.int16)
+    labels = [f"ECG {lead}" for lead in STANDARD_12]
+    for i, one in enumerate(counts):
+        if i % 2:
+            (folder / f"{i}.edf").write_bytes(edf_bytes(one, labels=labels, rate_hz=100))
+        else:
+            write_dicom(folder / f"{i}.dcm", one, rate_hz=100.0)
+    assert main(["pretrain", "ecg", str(folder), "-o", str(tmp_path / "run"), *TINY]) == 0
+    card = json.loads((tmp_path / "run" / "model_card.json").read_text())
+    assert card["n_records"] == 8
