@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from tyro.conf import Positional
 
 from biojepa.cli.console import say, shorten, size_text, table
@@ -144,7 +145,7 @@ def _store(path: Path) -> tuple[str, Rows]:
     from biojepa.data.store import SignalStore
 
     with SignalStore(path, verify=True) as store:
-        rates = sorted(set(store.rates_hz.tolist()))
+        rates = np.unique(store.rates_hz)
         seconds = store.lengths / store.rates_hz
         subjects = {s for s in store.subject_ids if s is not None}
         rows: Rows = [

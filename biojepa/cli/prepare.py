@@ -251,7 +251,7 @@ def _conditioned(
 def _report(report: PrepareReport) -> list[str]:
     n_bytes = sum(p.stat().st_size for p in Path(report.path).rglob("*") if p.is_file())
     with SignalStore(report.path) as store:
-        rates = sorted(set(store.rates_hz.tolist()))
+        rates = np.unique(store.rates_hz)
         seconds = store.lengths / store.rates_hz
         rows = [
             ("store", f"{report.path} ({size_text(n_bytes)})"),

@@ -250,27 +250,41 @@ def _expand(given: str | Path, recursive: bool) -> Iterator[str | Path]:
         yield path
 
 
-def _folder(folder: Path, recursive: bool) -> Iterator[Path]:
+def _folder(folder: Path, recursive: bool) -> Iterator[str]:
     """Headers if there are any, else the files of all other formats."""
     headers = (".hea",)
-    if next(_walk(folder, recursive, headers), None) is not None:
+    if _holds(folder, recursive, headers):
         yield from _walk(folder, recursive, headers)
         return
     for path in _walk(folder, recursive, IN_FOLDERS, also_nameless=True):
-        if path.suffix.lower() in IN_FOLDERS or format_of(path) is not None:
+        if os.path.splitext(path)[1].lower() in IN_FOLDERS or format_of(Path(path)) is not None:
             yield path
+
+
+def _holds(folder: Path, recursive: bool, suffixes: Sequence[str]) -> bool:
+    """Whether a folder holds such a file; ends at the first."""
+    waiting = [folder]
+    while waiting:
+        folders: list[Path] = []
+        if next(_matching(waiting.pop(), suffixes, folders, False), None) is not None:
+            return True
+        waiting += folders if recursive else ()
+    return False
 
 
 def _walk(
     folder: Path, recursive: bool, suffixes: Sequence[str], *, also_nameless: bool = False
-) -> Iterator[Path]:
-    """The files of a folder, then of its folders in turn, in the order of their names."""
+) -> Iterator[str]:
+    """The files of a folder, then of its folders in turn, in the order of their names.
+
+    As text: `Path` enters every name into a table of the interpreter that only grows.
+    """
     waiting = [folder]
     while waiting:
         parent = waiting.pop()
         folders: list[Path] = []
         for name in _sorted_names(_matching(parent, suffixes, folders, also_nameless)):
-            yield parent / os.fsdecode(name)
+            yield os.path.join(parent, os.fsdecode(name))
         if not recursive:
             break
         waiting += sorted(folders, reverse=True)

@@ -1,17 +1,23 @@
-"""Very many paths in little memory: the bytes of their names end to end, not one object each.
+"""Very many paths in little memory: what each shares with the one before is kept once.
 
-A list of a million `Path` objects takes half a gigabyte, this a twentieth of it.
+A list of a million `Path` objects takes half a gigabyte, this a few per cent of it, also where
+every record lies in a folder of its own. Every 16th path is whole, so that any is found fast.
 """
 
 from __future__ import annotations
 
 import os
+import struct
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from os import PathLike
 from typing import overload
 
 import numpy as np
+
+_BLOCK = 16
+_HEAD = struct.Struct("<HI")  # bytes shared with the path before, bytes that follow
 
 
 class PathList(Sequence[str]):
@@ -24,18 +30,24 @@ class PathList(Sequence[str]):
     """
 
     def __init__(self, paths: Iterable[str | PathLike[str]] = ()) -> None:
-        self._names = bytearray()
-        self._ends = array("q")
-        self._folders: dict[str, int] = {}  # each folder once, with its place
-        self._folder_of = array("L")
+        self._data = bytearray()
+        self._blocks = array("q")  # where every 16th path begins
+        self._n_paths = 0
+        self._last = b""
         self.extend(paths)
 
     def append(self, path: str | PathLike[str]) -> None:
         """Add one path."""
-        folder, slash, name = os.fspath(path).rpartition("/")
-        self._names += os.fsencode(name)
-        self._ends.append(len(self._names))
-        self._folder_of.append(self._folders.setdefault(folder + slash, len(self._folders)))
+        raw = os.fsencode(path)
+        shared = 0
+        if self._n_paths % _BLOCK:
+            shared = _n_shared(self._last, raw)
+        else:
+            self._blocks.append(len(self._data))
+        self._data += _HEAD.pack(shared, len(raw) - shared)
+        self._data += raw[shared:]
+        self._last = raw
+        self._n_paths += 1
 
     def extend(self, paths: Iterable[str | PathLike[str]]) -> None:
         """Add several."""
@@ -43,7 +55,7 @@ class PathList(Sequence[str]):
             self.append(path)
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return self._n_paths
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -51,17 +63,28 @@ class PathList(Sequence[str]):
     def __getitem__(self, index: slice) -> list[str]: ...
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
-            folders = list(self._folders)
-            return [self._path(i, folders) for i in range(len(self))[index]]
-        return self._path(range(len(self))[index], list(self._folders))
+            wanted = range(len(self))[index]
+            if wanted.step == 1:
+                return list(islice(self._from(wanted.start), len(wanted)))
+            return [self[i] for i in wanted]
+        return next(self._from(range(len(self))[index]))
 
     def __iter__(self) -> Iterator[str]:
-        folders = list(self._folders)
-        return (self._path(i, folders) for i in range(len(self)))
+        return self._from(0)
 
-    def _path(self, i: int, folders: list[str]) -> str:
-        name = self._names[self._ends[i - 1] if i else 0 : self._ends[i]]
-        return folders[self._folder_of[i]] + os.fsdecode(bytes(name))
+    def _from(self, first: int) -> Iterator[str]:
+        """The paths from one on."""
+        if first >= len(self):
+            return
+        block, n_before = divmod(first, _BLOCK)
+        at, path = self._blocks[block], b""
+        for i in range(first - n_before, len(self)):
+            shared, size = _HEAD.unpack_from(self._data, at)
+            at += _HEAD.size
+            path = path[:shared] + bytes(self._data[at : at + size])
+            at += size
+            if i >= first:
+                yield os.fsdecode(path)
 
     def first_repeated(self) -> str | None:
         """The first path that stands here a second time, None if there is none."""
@@ -79,3 +102,15 @@ class PathList(Sequence[str]):
     def without_repeats(self) -> PathList:
         """The same paths, each where it stands first."""
         return self if self.first_repeated() is None else PathList(dict.fromkeys(self))
+
+
+def _n_shared(one: bytes, other: bytes) -> int:
+    """How many bytes two texts begin with alike, by halving."""
+    low, high = 0, min(len(one), len(other), 0xFFFF)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

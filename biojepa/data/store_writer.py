@@ -39,7 +39,8 @@ from biojepa.data.encode import EncodedRecord, encode_record
 from biojepa.data.recording import Recording
 from biojepa.errors import BiojepaError, DataError, LeadError, RunError
 
-_BLOCK_BYTES = 2**20
+# below what malloc takes from the system apart, whose later return leaves holes in the heap
+_BLOCK_BYTES = 2**16
 _TEMPORARY = re.compile(r"(shard-\d{5,9}\.\w+|manifest\.json)\.tmp")
 
 
@@ -268,7 +269,7 @@ class StoreWriter:
 
     def _open_spools(self) -> None:
         for column in COLUMNS:
-            size = 2**20 if column == "samples" else 2**14
+            size = _BLOCK_BYTES if column == "samples" else 2**14
             self._spools[column] = open(self._spool_path(column), "w+b", buffering=size)  # noqa: SIM115
 
     def _append(self, column: str, values: np.ndarray) -> None:
@@ -312,16 +313,18 @@ class StoreWriter:
 
 def assemble_shard(path: Path, columns: dict[str, BinaryIO]) -> None:
     """Copy one open file per column into the contiguous datasets of an HDF5 file."""
+    block = bytearray(_BLOCK_BYTES)
     with h5py.File(path, "w", alignment_threshold=1, alignment_interval=64) as file:
         for name, dtype in COLUMNS.items():
             source, size = columns[name], np.dtype(dtype).itemsize
             n_values = source.seek(0, os.SEEK_END) // size
             source.seek(0)
             dataset = file.create_dataset(name, shape=(n_values,), dtype=dtype)
-            step = _BLOCK_BYTES // size
-            for first in range(0, n_values, step):
-                block = source.read(min(step, n_values - first) * size)
-                dataset[first : first + step] = np.frombuffer(block, dtype)
+            for first in range(0, n_values, _BLOCK_BYTES // size):
+                # into the same memory each time
+                n_bytes = source.readinto(block)  # type: ignore[attr-defined]
+                values = np.frombuffer(block, dtype, n_bytes // size)
+                dataset[first : first + len(values)] = values
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from biojepa.data.path_list import PathList
 
 NO_TEXT = "x\udcff.dat"  # a name whose bytes are no UTF-8
 PATHS = ["a/b.hea", "", "ü/ekg 1.csv", NO_TEXT, "a/b", "/a", "a//b"]
+LONG = "n" * 70_000
 
 
 def test_paths_come_out_as_they_went_in() -> None:
@@ -21,6 +22,7 @@ def test_paths_come_out_as_they_went_in() -> None:
     assert paths[-4] == NO_TEXT
     assert paths[1:4] == PATHS[1:4]
     assert not PathList()
+    assert list(PathList([LONG, LONG + "x", "y"])) == [LONG, LONG + "x", "y"]
     with pytest.raises(IndexError):
         paths[7]
 
@@ -44,4 +46,23 @@ def test_a_path_takes_little_more_than_its_bytes() -> None:
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(paths) == 10_000
-    assert held < 50 * len(paths)  # a name of 16 bytes and two numbers of 8, with room to grow
+    assert held < 25 * len(paths)  # what differs from the path before, and two numbers
+
+
+def test_a_folder_for_every_path_takes_little_more() -> None:
+    tracemalloc.start()
+    paths = PathList(f"files/p{i // 9:06d}/s{i:08d}/{i:08d}.hea" for i in range(10_000))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert paths[9_999] == "files/p001111/s00009999/00009999.hea"
+    assert held < 50 * len(paths)
+
+
+@pytest.mark.parametrize("n_paths", [1, 15, 16, 17, 32, 100])
+def test_any_path_and_any_slice_is_found(n_paths) -> None:
+    given = [f"{'x' * (i % 7)}/{i * i}" for i in range(n_paths)]
+    paths = PathList(given)
+    assert [paths[i] for i in range(-n_paths, n_paths)] == given + given
+    assert all(paths[i : i + 9] == given[i : i + 9] for i in range(n_paths + 2))
+    assert paths[::-3] == given[::-3]
+    assert "no such path" not in paths
