@@ -13,6 +13,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Collection, Sequence
+from os import PathLike
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -90,8 +91,8 @@ def open_runs(
 
     Parameters
     ----------
-    X : list of arrays (T, R), array (n, T, R), list of Recording, or SignalStore
-        Runs may differ in length. Recordings and stores say their own repetition time.
+    X : list of arrays (T, R), array (n, T, R), list of Recording, SignalStore, or paths
+        Runs may differ in length. Recordings, stores and images say their own repetition time.
     tr_s : float
         Repetition time of arrays, seconds.
     regions : sequence of str or None
@@ -118,6 +119,12 @@ def open_runs(
         return StoreRecords(X)
     if is_recordings(X):
         return SeriesRecords(X)
+    if isinstance(X, str | PathLike) or (
+        isinstance(X, list | tuple) and len(X) and isinstance(X[0], str | PathLike)
+    ):
+        from biojepa.fmri.files import open_paths  # which opens tables with this function
+
+        return open_paths(X, tr_s=tr_s, regions=regions, orientation=orientation)
     check_tr(tr_s)
     arrays = _arrays(X)
     if regions is not None:
@@ -146,7 +153,7 @@ def _arrays(X: Any) -> list[NDArray]:
     if not isinstance(X, list | tuple | np.ndarray) or not len(X):
         raise DataError(
             "expected a list of arrays (time, regions), an array (runs, time, regions), a list of "
-            f"Recording or a SignalStore, got {type(X).__name__}"
+            f"Recording, a SignalStore or paths, got {type(X).__name__}"
             + ("" if isinstance(X, str) or not hasattr(X, "__len__") else f" of length {len(X)}")
         )
     arrays = [np.asarray(x) for x in X]

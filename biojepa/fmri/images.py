@@ -1,0 +1,355 @@
+"""Region series from images: NIfTI with a label atlas, CIFTI, GIFTI.
+
+The header is compared with the file before anything is unpacked: a small file that declares a huge
+image is refused at once. Labels that vanish in a mask, or when an atlas is resampled to a coarse
+grid, are put back as missing regions by their value: the column number is never trusted.
+
+Needs the extra `fmri` (nilearn, nibabel). Letters: R regions, T frames, V vertices.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+from xml.parsers.expat import ExpatError
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from biojepa.data._paths import file_size, read_bytes, shown
+from biojepa.data.recording import Recording
+from biojepa.errors import DataError, FormatError, PlausibilityWarning
+from biojepa.extras import require
+from biojepa.fmri.preprocess import HUGE, check_tr
+
+DEFAULT_MAX_BYTES = 4 << 30
+MAX_RATIO, RATIO_FREE_BYTES = 200, 64 << 20  # ours: BOLD compresses 1.5 to 4 times, masked ones 20
+_BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
+_UNREADABLE: tuple[type[Exception], ...] = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    zlib.error,
+)
+_UNREADABLE += (struct.error, OverflowError, AttributeError)
+
+
+def read_volume(
+    path: str | PathLike,
+    labels: str | PathLike,
+    *,
+    names: Mapping[int, str] | None = None,
+    tr_s: float | None = None,
+    mask: str | PathLike | None = None,
+    confounds: Any = None,
+    sample_mask: ArrayLike | None = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> Recording:
+    """Mean series of each region of a label atlas in a 4-D NIfTI.
+
+    Parameters
+    ----------
+    path, labels : path
+        The image, and a 3-D image of whole numbers, 0 outside.
+    names : mapping of int to str, optional
+        Name of each label value; its order is the order of the regions. By default all values of
+        the atlas in rising order, named `label-<value>`.
+    tr_s : float, optional
+        In place of the header's repetition time, seconds.
+    mask : path, optional
+    confounds, sample_mask : optional
+        As nilearn's `load_confounds` gives them; see `fmriprep_confounds`.
+    max_bytes : int
+        Largest image, unpacked.
+
+    Returns
+    -------
+    Recording
+        Values (R, T) of raw signal, NaN for regions that are missing or flat (with a warning).
+
+    Raises
+    ------
+    FormatError
+        If a file is damaged, hostile, larger than `max_bytes`, or not of this kind.
+    DataError
+        If the repetition time is missing or impossible, or the atlas does not meet the image.
+    MissingDependencyError
+        If nilearn is not installed.
+    """
+    maskers = require("nilearn.maskers", "fmri", why="extract region series from images")
+    where = shown(path)
+    shape, header_tr = check_nifti(path, max_bytes=max_bytes)
+    if len(shape) != 4 or shape[3] < 2:
+        raise FormatError(
+            f"{where}: expected a 4-D image (a series of volumes), got shape {shape}: a mean or "
+            "anatomical image has no time"
+        )
+    if len(check_nifti(labels, max_bytes=max_bytes)[0]) != 3:
+        raise FormatError(f"{shown(labels)}: expected a 3-D label image of an atlas")
+    tr = _repetition_time(tr_s, header_tr, where)
+    masker = maskers.NiftiLabelsMasker(
+        labels_img=str(labels), mask_img=None if mask is None else str(mask), reports=False
+    )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # lost labels are named below
+            series = masker.fit_transform(str(path), confounds=confounds, sample_mask=sample_mask)
+            wanted = _label_values(labels) if names is None else list(names)
+    except _UNREADABLE as error:
+        raise FormatError(f"{where}: cannot be read with this atlas: {error}") from error
+    found = {int(value): i for i, value in masker.region_ids_.items() if value != "background"}
+    values = np.full((len(wanted), len(series)), np.nan)
+    for row, value in zip(values, wanted, strict=True):
+        if value in found:
+            row[:] = series[:, found[value]]
+    regions = tuple(names[v] if names is not None else f"label-{v}" for v in wanted)
+    return _checked(values, regions, tr, Path(path))
+
+
+def fmriprep_confounds(path: str | PathLike, *, fd_threshold: float = 0.5) -> tuple[Any, Any]:
+    """Confounds and sample mask beside an fMRIPrep image: motion, high-pass, tissue signals.
+
+    Returns
+    -------
+    confounds, sample_mask
+        For `read_volume`. Frames of movement above `fd_threshold` (millimetre) are left out, so
+        that the run becomes shorter.
+
+    Raises
+    ------
+    DataError
+        If there is no confounds file of fMRIPrep beside the image.
+    """
+    interfaces = require("nilearn.interfaces.fmriprep", "fmri", why="read confounds")
+    try:
+        confounds, sample_mask = interfaces.load_confounds(
+            str(path),
+            strategy=("motion", "high_pass", "wm_csf", "scrub"),
+            motion="full",
+            scrub=5,
+            fd_threshold=fd_threshold,
+        )
+    except _UNREADABLE as error:
+        raise DataError(
+            f"{shown(path)}: expected an fMRIPrep image with its confounds file beside it: {error}"
+        ) from error
+    return confounds, sample_mask
+
+
+def read_parcels(
+    path: Path, *, labels: ArrayLike | None = None, max_bytes: int = DEFAULT_MAX_BYTES
+) -> tuple[NDArray, list[str] | None, float | None]:
+    """Parcel series of a CIFTI or GIFTI file as `files.read_table` gives tables.
+
+    Parameters
+    ----------
+    path : Path
+        `.ptseries.nii`; or `.dtseries.nii` or `.func.gii` with `labels`.
+    labels : array of int, shape (V,), optional
+        Parcel of each vertex or grey ordinate, 0 for none.
+    max_bytes : int
+
+    Returns
+    -------
+    table : ndarray, shape (T, R)
+    names : list of str
+    tr_s : float or None
+
+    Raises
+    ------
+    FormatError
+        If the file is damaged, hostile, or a volume, which needs an atlas.
+    DataError
+        If `labels` are needed and missing, or of another length.
+    """
+    where, name = shown(path), path.name.lower()
+    nibabel = require("nibabel", "fmri", why="read CIFTI and GIFTI files")
+    if name.endswith(".gii"):
+        means = _vertex_means(_gifti_series(nibabel, path, max_bytes), labels, where)
+        return means, [f"label-{v}" for v in _values(labels)], None
+    if not name.endswith((".ptseries.nii", ".dtseries.nii")):
+        raise FormatError(
+            f"{where}: a volume needs an atlas: use biojepa.fmri.images.read_volume(path, labels) "
+            "or `biojepa prepare fmri --atlas`"
+        )
+    check_nifti(path, max_bytes=max_bytes)
+    try:
+        image = nibabel.load(path)
+        data = np.asarray(image.get_fdata(dtype=np.float32))
+        series, parcels = (image.header.get_axis(i) for i in range(2))
+        tr = float(series.step) if hasattr(series, "step") else None
+        seconds = getattr(series, "unit", "SECOND") == "SECOND"
+        names = [str(n) for n in parcels.name] if hasattr(parcels, "voxels") else None
+    except (*_UNREADABLE, nibabel.filebasedimages.ImageFileError) as error:
+        raise FormatError(f"{where}: expected a CIFTI series, it is damaged: {error}") from error
+    if name.endswith(".ptseries.nii"):
+        return data, names, tr if seconds else None
+    means = _vertex_means(data, labels, where)
+    return means, [f"label-{v}" for v in _values(labels)], tr if seconds else None
+
+
+def check_nifti(
+    path: str | PathLike, *, max_bytes: int = DEFAULT_MAX_BYTES
+) -> tuple[tuple[int, ...], float | None]:
+    """Shape and repetition time (seconds) that a NIfTI declares, once they are believable.
+
+    Raises
+    ------
+    FormatError
+        If it is no NIfTI, is cut, or declares more than the file can hold or `max_bytes`.
+    """
+    where, size = shown(path), file_size(path)
+    start, packed = _first_bytes(Path(path), size)
+    if len(start) < 348:
+        raise FormatError(f"{where}: expected a NIfTI image, the file is cut in its header")
+    order = "<" if struct.unpack("<i", start[:4])[0] in (348, 540) else ">"
+    kind = struct.unpack(order + "i", start[:4])[0]
+    if kind == 348 and start[344:348] in (b"n+1\0", b"ni1\0"):
+        dims = struct.unpack(order + "8h", start[40:56])
+        datatype = struct.unpack(order + "h", start[70:72])[0]
+        step = struct.unpack(order + "f", start[92:96])[0]
+        units, offset = start[123], struct.unpack(order + "f", start[108:112])[0]
+    elif kind == 540 and start[4:8] == b"n+2\0" and len(start) >= 540:
+        datatype = struct.unpack(order + "h", start[12:14])[0]
+        dims = struct.unpack(order + "8q", start[16:80])
+        step = struct.unpack(order + "d", start[136:144])[0]
+        units = struct.unpack(order + "i", start[500:504])[0]
+        offset = struct.unpack(order + "q", start[168:176])[0]
+    else:
+        raise FormatError(f"{where}: expected a NIfTI image, its first bytes are others")
+    n_dims = dims[0]
+    shape = tuple(int(n) for n in dims[1 : n_dims + 1]) if 1 <= n_dims <= 7 else ()
+    if not shape or min(shape) < 1:
+        raise FormatError(f"{where}: expected 1 to 7 axes of at least 1, got dim {list(dims)}")
+    if datatype not in _BITS:
+        raise FormatError(f"{where}: expected a numeric image, got NIfTI datatype {datatype}")
+    n_values = math.prod(shape)
+    n_bytes = n_values * _BITS[datatype] // 8
+    if 4 * n_values > max_bytes:
+        raise FormatError(
+            f"{where}: an image of shape {shape} takes {4 * n_values} bytes as float32, more than "
+            f"max_bytes={max_bytes}: raise max_bytes if it is meant to be this large"
+        )
+    if packed and n_bytes > max(RATIO_FREE_BYTES, MAX_RATIO * size):
+        raise FormatError(
+            f"{where}: would grow from {size} to {n_bytes} bytes; that is no BOLD image, it is not "
+            "unpacked"
+        )
+    if not packed and not 0 <= offset + n_bytes <= size:
+        raise FormatError(
+            f"{where}: declares {n_bytes} bytes of data for shape {shape}, the file has {size}: it "
+            "is cut or damaged"
+        )
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    factor = {8: 1.0, 16: 1e-3, 24: 1e-6}.get(units & 0x38, 1.0)
+    return shape, float(step) * factor if math.isfinite(step) else None
+
+
+def _first_bytes(path: Path, size: int) -> tuple[bytes, bool]:
+    start = read_bytes(path, min(size, 540))
+    if not start.startswith(b"\x1f\x8b"):
+        return start, False
+    try:
+        with gzip.open(path) as stream:
+            return stream.read(540), True
+    except (OSError, EOFError, zlib.error) as error:
+        raise FormatError(f"{shown(path)}: its compression is damaged ({error})") from None
+
+
+def _repetition_time(given: float | None, header: float | None, where: str) -> float:
+    tr = header if given is None else given
+    if not tr:
+        raise DataError(f"{where}: the header has no repetition time: pass tr_s= (seconds)")
+    try:
+        check_tr(tr)
+    except DataError as error:
+        raise DataError(f"{where}: {error} (tr_s= of the reader)") from None
+    return tr
+
+
+def _checked(
+    values: NDArray[np.float64], regions: tuple[str, ...], tr: float, path: Path
+) -> Recording:
+    """The recording, with flat and missing regions as NaN and said so."""
+    where = shown(path)
+    if np.isinf(values).any() or np.nanmax(np.abs(values), initial=0.0) > HUGE:
+        raise FormatError(
+            f"{where}: holds infinite or huge values: is scl_slope of its header damaged?"
+        )
+    lost = ~(np.fmax.reduce(values, axis=1) > np.fmin.reduce(values, axis=1))
+    values[lost] = np.nan
+    if lost.all():
+        raise DataError(
+            f"{where}: no region has a signal: are image and atlas in the same space, and is the "
+            "image not empty?"
+        )
+    notes: tuple[str, ...] = ()
+    if lost.any():
+        names = [regions[i] for i in np.flatnonzero(lost)[:6]]
+        notes = (f"{lost.sum()} of {len(lost)} regions missing or flat: {', '.join(names)}",)
+        warnings.warn(f"{where}: {notes[0]}: kept as missing", PlausibilityWarning, stacklevel=3)
+    name = path.name.split(".")[0]
+    values = values.astype(np.float32)
+    return Recording(
+        values, regions, 1.0 / tr, unit="arbitrary", record_id=name, source=str(path), notes=notes
+    )
+
+
+def _label_values(labels: str | PathLike) -> list[int]:
+    nibabel = require("nibabel", "fmri", why="read an atlas")
+    table = np.unique(np.asarray(nibabel.load(labels).get_fdata(dtype=np.float32)))
+    return [int(v) for v in table if v > 0]
+
+
+def _gifti_series(nibabel: Any, path: Path, max_bytes: int) -> NDArray[np.float32]:
+    """Series (T, V) of a GIFTI file that refers to nothing outside and is no bomb."""
+    where, size = shown(path), file_size(path)
+    if size > max_bytes:
+        raise FormatError(f"{where}: {size} bytes, more than max_bytes={max_bytes}")
+    raw = read_bytes(path, size)
+    if re.search(rb"<!ENTITY", raw, re.IGNORECASE):
+        raise FormatError(f"{where}: defines XML entities, which a GIFTI file does not need")
+    if re.search(rb'ExternalFileName\s*=\s*["\'][^"\']+["\']', raw):
+        raise FormatError(f"{where}: refers to data in another file, which is not opened")
+    counts = [int(n) for n in re.findall(rb'\bDim\d\s*=\s*["\'](\d{1,15})["\']', raw)]
+    if 4 * sum(counts) > max(RATIO_FREE_BYTES, MAX_RATIO * size):
+        raise FormatError(f"{where}: declares more data than {size} bytes can hold")
+    try:
+        image = nibabel.load(path)
+        arrays = [np.asarray(a.data, dtype=np.float32) for a in image.darrays]
+        data = np.stack(arrays) if arrays and arrays[0].ndim == 1 else np.asarray(arrays[0]).T
+    except (*_UNREADABLE, ExpatError, nibabel.filebasedimages.ImageFileError) as error:
+        raise FormatError(f"{where}: expected a GIFTI series, it is damaged: {error}") from error
+    return data
+
+
+def _values(labels: ArrayLike | None) -> list[int]:
+    return [int(v) for v in np.unique(np.asarray(labels)) if v > 0]
+
+
+def _vertex_means(
+    data: NDArray[np.float32], labels: ArrayLike | None, where: str
+) -> NDArray[np.float32]:
+    """Mean series of the parcels, (T, R)."""
+    if labels is None:
+        raise DataError(
+            f"{where}: a series of {data.shape[-1]} vertices needs labels=, the parcel of each "
+            "(read_parcels(path, labels=...))"
+        )
+    parcels = np.asarray(labels)
+    if parcels.shape != data.shape[1:]:
+        raise DataError(f"{where}: expected {data.shape[1:]} labels, got {parcels.shape}")
+    values: Sequence[int] = _values(labels)
+    return np.stack([data[:, parcels == v].mean(axis=1) for v in values], axis=1)
