@@ -12,7 +12,7 @@ from biojepa.engine.train import TrainResult
 from biojepa.errors import CheckpointError
 from biojepa.estimators.saved import check_options, load_model, save_model
 
-OPTIONS = {"preset": str, "pool": str, "layer": list, "scale": bool}
+OPTIONS = {"preset": str, "pool": str, "layer": list, "shifts": int, "scale": bool}
 
 
 def write_encoder(folder: str | PathLike, fitted: Pretrained, options: dict[str, Any]) -> None:
