@@ -18,7 +18,6 @@ from biojepa.engine.randomness import BatchKey
 from biojepa.engine.signals import Signals
 from biojepa.errors import ConfigError
 
-
 Augment = Callable[[Signals, BatchKey], Signals]
 
 

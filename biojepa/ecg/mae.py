@@ -29,6 +29,7 @@ MAE_SETTINGS: dict[str, Any] = {
     "target_layers": 1,
     "loss": "mse",
     "regulariser": "none",
+    "record_weight": 0.0,
     "downstream": "context",
 }
 

@@ -159,6 +159,8 @@ _TINY = Recipe(
         _SMALL_MODEL,
         n_times=1000,
         time_stretch=0.0,
+        gain_jitter=0.0,
+        noise_jitter=0.0,
         dim=32,
         depth=2,
         heads=2,

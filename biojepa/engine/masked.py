@@ -304,9 +304,7 @@ class MaskedJEPA(Objective):
             parts["regulariser"] = (torch.stack(terms).mean(), 1.0)
         if self.record_head is not None:
             sums = [
-                self.record_head(
-                    context, prediction.whole, context_valid=used, target_valid=valid
-                )
+                self.record_head(context, prediction.whole, context_valid=used, target_valid=valid)
                 for context, used in views
             ]
             parts["record"] = (torch.stack(sums).sum(), float(len(batch) * len(views)))

@@ -21,6 +21,9 @@ from biojepa.layers.pooling import POOLS, pool_tokens
 
 Prepared = np.ndarray | tuple[np.ndarray, np.ndarray]
 PRECISIONS = ("fp32", "bf16")
+# ours: 4 placements lifted the mean AUC of 200 ms ECG patches by about 0.01 in a sketch, trained or
+# not: a patch that is a good part of a beat sees each beat from another side
+LONG_PATCH_S = 0.1
 LEAST_BATCH = 4  # ours: batches of 1 to 3 differed by 3e-7 on 2 threads, larger ones by 0
 
 
@@ -109,9 +112,7 @@ def extract_features(
         for index, record in enumerate(records):
             sums.append(np.zeros((), np.float64))
             counts.append(0)
-            for signals in shifted_windows(
-                record, window, shortest, patch=patch, shifts=shifts
-            ):
+            for signals in shifted_windows(record, window, shortest, patch=patch, shifts=shifts):
                 counts[index] += 1
                 kind = signals.values.shape[-1], signals.valid is None
                 group = waiting.setdefault(kind, [])
@@ -159,7 +160,7 @@ def windows_of(record: Prepared, window: int, shortest: int) -> Iterator[Signals
 
 
 def shifted_windows(
-    record: np.ndarray, window: int, shortest: int, *, patch: int = 1, shifts: int = 1
+    record: Prepared, window: int, shortest: int, *, patch: int = 1, shifts: int = 1
 ) -> Iterator[Signals]:
     """Windows of a record under several placements of the grid of patches.
 
@@ -169,13 +170,54 @@ def shifted_windows(
         `windows_of` the record from sample 0, then from fractions of a patch on, as long as
         `shortest` samples remain.
     """
+    values, channels = record if isinstance(record, tuple) else (record, None)
     for k in range(shifts):
-        piece = record[..., k * patch // shifts :]
+        piece = values[..., k * patch // shifts :]
         if k and piece.shape[-1] < shortest:
             return
         if window < piece.shape[-1] < window + patch:
             piece = piece[..., :window]
-        yield from windows_of(piece, window, shortest)
+        yield from windows_of(piece if channels is None else (piece, channels), window, shortest)
+
+
+def layer_numbers(layer: int | Sequence[int] | str, depth: int) -> list[int]:
+    """Numbers of the blocks that `layer` names, "all" being all `depth` of them.
+
+    Raises
+    ------
+    ConfigError
+        If it names none.
+    """
+    if isinstance(layer, str):
+        if layer != "all":
+            raise ConfigError(f"expected layer 'all' or numbers of blocks, got {layer!r}")
+        return list(range(depth))
+    layers = [layer] if isinstance(layer, int | np.integer) else list(layer)
+    if not layers:
+        raise ConfigError("expected at least one layer, got none")
+    return [int(i) for i in layers]
+
+
+def grid_shifts(shifts: int | None, patch_s: float) -> int:
+    """How many placements of the patch grid features are averaged over.
+
+    Parameters
+    ----------
+    shifts : int or None
+        None: 4 for patches of `LONG_PATCH_S` or longer, else 1.
+    patch_s : float
+        Seconds of a patch.
+
+    Raises
+    ------
+    ConfigError
+        If `shifts` is below 1.
+    """
+    if shifts is None:
+        return 4 if patch_s >= LONG_PATCH_S else 1
+    if shifts < 1:
+        raise ConfigError(f"expected shifts >= 1, got {shifts}")
+    return int(shifts)
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[Any]:

@@ -146,7 +146,7 @@ def test_settings_of_the_objective_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected no loss"):
         _estimator(model={"loss": "l1"}).fit(COHORT.values)
     with pytest.raises(ConfigError, match="downstream='context'"):
-        replace(JEPA, predicts="signal")
+        replace(JEPA, predicts="signal", downstream="target")
     _estimator(ECGJEPA).fit(COHORT.values).save_pretrained(tmp_path / "jepa")
     with pytest.raises(ConfigError, match="expected a masked autoencoder in init="):
         _estimator(init=tmp_path / "jepa").fit(COHORT.values)

@@ -9,7 +9,15 @@ import torch
 from biojepa.ecg.model import build_jepa
 from biojepa.ecg.recipes import get_recipe
 from biojepa.errors import ConfigError
-from biojepa.estimators.features import check_pool, extract_features, feature_width, windows_of
+from biojepa.estimators.features import (
+    check_pool,
+    extract_features,
+    feature_width,
+    grid_shifts,
+    layer_numbers,
+    shifted_windows,
+    windows_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +90,36 @@ def test_unknown_names_are_refused():
         check_pool("max", "fp32")
     with pytest.raises(ConfigError, match="precision"):
         check_pool("mean", "fp8")
+
+
+def test_shifted_windows_start_at_fractions_of_a_patch():
+    record = np.arange(1000, dtype=np.float32)[None].repeat(8, 0)
+    found = list(shifted_windows(record, 980, 40, patch=20, shifts=4))
+    assert [int(w.values[0, 0]) for w in found] == [0, 20, 5, 10, 15]
+    assert [w.values.shape[1] for w in found] == [980, 980, 980, 980, 980]
+
+
+def test_a_record_too_short_to_shift_is_read_once():
+    (window,) = shifted_windows(np.ones((8, 42), np.float32), 1000, 40, patch=20, shifts=4)
+    assert window.values.shape == (8, 42)
+
+
+def test_features_with_shifts_are_the_mean_over_the_placements(jepa):
+    record = np.random.default_rng(0).standard_normal((8, 600)).astype(np.float32)
+    found = features(jepa, [record], patch=20, shifts=2)
+    expected = features(jepa, [record, record[:, 10:]]).mean(0)
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+
+
+def test_layers_are_numbers_or_all():
+    assert layer_numbers("all", 3) == [0, 1, 2]
+    assert layer_numbers((0, -1), 3) == [0, -1]
+    for wrong in ("last", ()):
+        with pytest.raises(ConfigError, match="layer"):
+            layer_numbers(wrong, 3)
+
+
+def test_long_patches_are_shifted_unless_told_otherwise():
+    assert (grid_shifts(None, 0.2), grid_shifts(None, 0.05), grid_shifts(2, 0.2)) == (4, 1, 2)
+    with pytest.raises(ConfigError, match="shifts >= 1"):
+        grid_shifts(0, 0.2)

@@ -41,7 +41,7 @@ CONFIG = ECGModelConfig(
     keep=(0.3, 0.5),
     min_block=2,
 )
-OPTIONS = {"preset": "tiny", "pool": "mean", "layer": [-1], "scale": False}
+OPTIONS = {"preset": "tiny", "pool": "mean", "layer": [-1], "shifts": 1, "scale": False}
 TRAIN = TrainConfig(steps=6, batch_size=16, warmup_steps=2, device="cpu", diagnose_every=0)
 
 
