@@ -120,6 +120,11 @@ class Encoders:
         estimator = self._new(seed).set_params(init=folder, steps=more)
         return self._fit("continued", seed, _hash(X) + folder.name, estimator, X)[0]
 
+    def seconds_of(self, estimator: ECGJEPA) -> float:
+        """How long the pretraining of one of these encoders took, seconds."""
+        name = next(name for name, made in self._made.items() if made is estimator)
+        return float(read_json(self.folder / "pretrained" / f"{name}.json")["seconds"])
+
     def minutes(self) -> dict[str, float]:
         """Minutes of a pretraining of each kind in the folder, mean over seeds and splits."""
         notes = sorted((self.folder / "pretrained").glob("*.json"))

@@ -15,7 +15,6 @@ import argparse
 import copy
 import hashlib
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -26,6 +25,8 @@ import numpy as np
 
 from biojepa.data.splits import overlap_statement, patient_folds
 from biojepa.data.wfdb_reader import read_wfdb
+from biojepa.ecg.benchmark_data import load_ptbxl, load_unlabelled
+from biojepa.ecg.benchmark_encoders import Encoders
 from biojepa.ecg.estimator import ECGJEPA
 from biojepa.ecg.model import build_jepa
 from biojepa.ecg.ptbxl import load_labels, load_table, record_paths, superclasses
@@ -185,8 +186,8 @@ def choose(root: Path, out: Path, say: Callable[[str], None]) -> None:
     say(f"pool {choice['pool']}, layer {choice['layer']}, C {choice['C']}")
 
 
-def measure(root: Path, out: Path, say: Callable[[str], None]) -> None:
-    """Score the 350 and write `ecg_small_budget.json`."""
+def measure(root: Path, out: Path, keep: Path, say: Callable[[str], None]) -> None:
+    """Score the 350 and write `ecg_small_budget.json`; encoders found in `keep` are used again."""
     probe = json.loads((out / "ecg_probe_choice.json").read_text())
     C, pool, layer = probe["C"], probe["pool"], probe["layer"]
     source = provenance(root)
@@ -213,15 +214,16 @@ def measure(root: Path, out: Path, say: Callable[[str], None]) -> None:
             )
             say(f"{name + suffix:13} seed {seed}: mean AUC {auc:.4f}")
 
+    data = load_ptbxl(root / "ptbxl", without_label="negative")
+    encoders = Encoders(data, keep, pretraining=load_unlabelled(root / EXTRA), say=say)
     for seed in range(N_SEEDS):
-        began = time.perf_counter()
-        trained = estimator(extra, seed=seed).fit(extra.values)
+        trained = encoders.pretrained(seed, labelled.values)
         last = trained.history_[-1]
         score(
             "small",
             seed,
             trained,
-            seconds=round(time.perf_counter() - began, 1),
+            seconds=round(encoders.seconds_of(trained), 1),
             steps=int(last["step"]),
             rankme=round(last["rankme"], 2),
         )
@@ -270,9 +272,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/ecg"))
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--choose", action="store_true", help="fix the probe first")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        default=Path("runs/ptbxl_benchmark"),
+        help="folder of encoders, shared with `biojepa benchmark ptbxl -o`",
+    )
     args = parser.parse_args(argv)
-    run = choose if args.choose else measure
-    run(args.data, args.out, lambda text: print(text, flush=True))
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    if args.choose:
+        choose(args.data, args.out, say)
+    else:
+        measure(args.data, args.out, args.keep, say)
 
 
 if __name__ == "__main__":
