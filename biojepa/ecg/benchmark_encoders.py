@@ -22,6 +22,7 @@ from biojepa.data.records import ArrayRecords
 from biojepa.ecg._encoder import fresh_model
 from biojepa.ecg.benchmark_data import BenchmarkData, Unlabelled
 from biojepa.ecg.estimator import ECGJEPA
+from biojepa.ecg.mae import ECGMAE
 from biojepa.ecg.recipes import get_recipe
 from biojepa.engine.files import read_json, write_text
 
@@ -98,15 +99,23 @@ class Encoders:
 
     def random(self, seed: int, X: NDArray) -> ECGJEPA:
         """The encoder before any training."""
-        records = ArrayRecords(X, fs=self.data.rate_hz, channels=self.data.leads, units="mV")
         recipe = get_recipe(self.preset)
-        estimator = ECGJEPA(preset=self.preset)
-        estimator.take(fresh_model(records, recipe, on_missing="error", units="mV", seed=seed))
-        return self._for_data(estimator)
+        # a recipe without settings of its own measures the leads of these records
+        name = f"random-s{seed}-{_hash(X) if recipe.preprocess is None else ''}"
+        if name not in self._made:
+            records = ArrayRecords(X, fs=self.data.rate_hz, channels=self.data.leads, units="mV")
+            estimator = ECGJEPA(preset=self.preset)
+            estimator.take(fresh_model(records, recipe, on_missing="error", units="mV", seed=seed))
+            self._made[name] = estimator
+        return self._for_data(self._made[name])
 
     def pretrained(self, seed: int, X: NDArray) -> ECGJEPA:
         """Pretrained on the unlabelled set, or on the training part `X`."""
         return self._pretrained(seed, X)[0]
+
+    def mae(self, seed: int, X: NDArray) -> ECGJEPA:
+        """The matched masked autoencoder, pretrained on the same records."""
+        return self._pretrained(seed, X, ECGMAE)[0]
 
     def train_only(self, seed: int, X: NDArray) -> ECGJEPA:
         """Pretrained on the training part alone, also where there is an unlabelled set."""
@@ -133,16 +142,18 @@ class Encoders:
             spent.setdefault(path.name.partition("-")[0], []).append(read_json(path)["seconds"])
         return {f"{kind} ({len(s)})": sum(s) / len(s) / 60 for kind, s in spent.items()}
 
-    def _pretrained(self, seed: int, X: NDArray) -> tuple[ECGJEPA, Path]:
-        given = self.pretraining
+    def _pretrained(
+        self, seed: int, X: NDArray, make: type[ECGJEPA] = ECGJEPA
+    ) -> tuple[ECGJEPA, Path]:
+        given, estimator = self.pretraining, self._new(seed, make)
+        kind = "mae" if make is ECGMAE else "jepa"
         if given is None:
-            return self._fit("jepa", seed, _hash(X), self._new(seed), X)
-        estimator = self._new(seed)
+            return self._fit(kind, seed, _hash(X), estimator, X)
         estimator.set_params(fs=given.rate_hz, leads=given.leads, units=given.units)
-        return self._fit("jepa", seed, given.fingerprint, estimator, given.X)
+        return self._fit(kind, seed, given.fingerprint, estimator, given.X)
 
-    def _new(self, seed: int) -> ECGJEPA:
-        return ECGJEPA(
+    def _new(self, seed: int, make: type[ECGJEPA] = ECGJEPA) -> ECGJEPA:
+        return make(
             preset=self.preset,
             steps=self.steps,
             fs=self.data.rate_hz,

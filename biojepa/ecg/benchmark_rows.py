@@ -38,6 +38,7 @@ ROWS: tuple[tuple[str, str, Kind], ...] = (
     ("beats-lr", "beat features, logistic", "classical"),
     ("beats-gbm", "beat features, boosted trees", "classical"),
     ("resnet", "1-D ResNet from scratch", "supervised"),
+    ("mae", "masked autoencoder, frozen, linear", "mae"),
     ("jepa-linear", "JEPA, frozen, linear", "jepa"),
     ("jepa-attentive", "JEPA, frozen, attentive", "jepa"),
     ("jepa-finetune", "JEPA, fine-tuned", "jepa"),
@@ -140,6 +141,8 @@ class RowMaker:
             case "resnet":
                 own = ResNetClassifier(random_state=seed, **signals)
                 return own if self.head_steps is None else own.set_params(steps=self.head_steps)
+            case "mae":
+                return self._probe(self._features(encoders.mae(seed, X)))
             case "jepa-linear":
                 return self._probe(self._features(encoders.pretrained(seed, X)))
             case "jepa-attentive":
