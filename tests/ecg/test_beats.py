@@ -201,3 +201,10 @@ def test_every_real_record_has_beats_and_finite_features() -> None:
     assert rate.max() < 200
     assert np.median(named["beat_likeness"]) > 0.95
     assert 0.06 < np.median(named["QRS_s"]) < 0.11
+
+
+def test_features_come_as_a_named_table_if_asked() -> None:
+    features = _features().set_output(transform="pandas")
+    table = features.transform(_cohort().values[:3])
+    assert table.columns.tolist() == features.get_feature_names_out().tolist()
+    assert table["RR_mean_s"].between(0.3, 2.0).all()

@@ -96,3 +96,10 @@ def test_what_cannot_be_used_is_refused() -> None:
         _classifier(crop_s=0.1).fit(X, y)
     with pytest.raises(DataError, match="patients in groups"):
         _classifier().fit(X, y, groups=[1, 2])
+
+
+def test_a_record_gets_the_same_answer_alone() -> None:
+    X = _cohort().values[:8]
+    fitted = _classifier().fit(_cohort().values, _cohort().y)
+    alone = np.concatenate([fitted.decision_function(record[None]) for record in X])
+    np.testing.assert_allclose(alone, fitted.decision_function(X), atol=1e-6)
