@@ -19,8 +19,11 @@ COMMANDS = (
     ("demo", "simulate ECGs, pretrain, classify, draw: all in a few minutes", "demo"),
     ("doctor", "check this installation, or whether recordings can be used", "doctor"),
     ("fetch", "download an open public database, with its hashes checked", "fetch"),
+    ("prepare fmri", "turn fMRI images or region series into one store", "prepare_fmri"),
     ("prepare", "turn files of recordings into one store for fast training", "prepare"),
     ("pretrain ecg", "pretrain an ECG-JEPA on your recordings, without labels", "pretrain"),
+    ("pretrain fmri", "pretrain a Brain-JEPA on region series of any atlas", "pretrain_fmri"),
+    ("gradients", "connectivity gradients of your atlas, as a table", "gradients"),
     ("resume", "go on with a run that was stopped, exactly where it stopped", "resume"),
     ("embed", "features of recordings, as a table for R, SPSS or scikit-learn", "embed"),
     ("benchmark ptbxl", "compare JEPA with its baselines on PTB-XL, as a report", "benchmark"),
@@ -93,7 +96,11 @@ def _dispatch(given: list[str]) -> int:
         got = f", got {given[1]!r}" if len(given) > 1 and not given[1].startswith("-") else ""
         if "--help" in given or "-h" in given:
             return _dispatch(["pretrain", "ecg", "--help"])
-        raise UsageError(f"expected `biojepa pretrain ecg DATA -o RUN`{got}: ecg is what there is")
+        kinds = [name.split()[1] for name, _, _ in COMMANDS if name.startswith("pretrain ")]
+        raise UsageError(
+            f"expected `biojepa pretrain ecg DATA -o RUN`{got}: {' and '.join(kinds)} is what "
+            "there is"
+        )
     if given[0] == "benchmark":
         raise UsageError("expected `biojepa benchmark ptbxl SRC -o OUT`: ptbxl is what there is")
     known = [name.split()[0] for name, _, _ in COMMANDS]

@@ -14,6 +14,7 @@ import json
 import warnings
 from collections.abc import Collection, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -115,6 +116,8 @@ def open_runs(
     """
     if orientation not in get_args(Orientation):
         raise ConfigError(f"expected orientation in {get_args(Orientation)}, got {orientation!r}")
+    if isinstance(X, str | PathLike) and (Path(X) / "manifest.json").is_file():
+        X = SignalStore(X)
     if isinstance(X, SignalStore):
         return StoreRecords(X)
     if is_recordings(X):

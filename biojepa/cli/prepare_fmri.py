@@ -1,0 +1,174 @@
+"""`biojepa prepare fmri`: images or tables of region series into one store."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from biojepa.cli.console import say, table
+from biojepa.cli.errors import OK, UsageError
+from biojepa.cli.fmri_sources import RunOptions
+from biojepa.cli.parse import names, option, parse
+from biojepa.data.prepare import prepare_store
+from biojepa.data.recording import Recording
+from biojepa.errors import DataError, FormatError, PlausibilityWarning
+from biojepa.fmri.files import SUFFIXES, open_paths, stem
+from biojepa.fmri.images import fmriprep_confounds, read_volume
+
+IMAGES = (".nii", ".nii.gz")
+MORE = """\
+examples:
+  biojepa prepare fmri deriv/*_bold.nii.gz --atlas atlas.nii.gz -o my_store
+  biojepa prepare fmri my_series/ --tr 2 -o my_store
+then: biojepa pretrain fmri my_store -o my_run"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Turn fMRI images or region series into one store.
+
+    The store holds raw region means with their repetition time. Regions that an image does not
+    reach are kept as missing. Bad files are left out and listed in STORE/skipped.csv.
+    """
+
+    src: Annotated[Positional[tuple[str, ...]], option("SRC...")]
+    """Files or folders: NIfTI (with --atlas), CIFTI .ptseries.nii, .npy, .mat, .csv, .tsv, .1D."""
+    out: Annotated[str | None, option("STORE", short="-o")] = None
+    """Folder for the store."""
+    atlas: Annotated[str | None, option("LABELS.nii.gz")] = None
+    """Label image of the atlas, for NIfTI."""
+    labels: Annotated[str | None, option("FILE.csv")] = None
+    """Value and name of each label, one a line."""
+    mask: Annotated[str | None, option("MASK.nii.gz")] = None
+    """Brain mask, for NIfTI."""
+    confounds: Annotated[Literal["none", "fmriprep"], option("WHAT")] = "none"
+    """fmriprep: regress motion and tissue signals out and leave moved frames out."""
+    on_error: Annotated[Literal["skip", "raise"], option("WHAT")] = "skip"
+    """A bad file: skip (list it, default) or raise (stop)."""
+    workers: Annotated[int, option("N")] = 0
+    """Further processes that read; the store is the same."""
+    files: Annotated[RunOptions, arg(name="")] = RunOptions()
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads one file as a run; light, for worker processes."""
+
+    atlas: str | None
+    labels: tuple[tuple[int, str], ...] | None
+    mask: str | None
+    confounds: str
+    files: RunOptions
+
+    def __call__(self, path: str) -> Recording:
+        """A run (regions, frames)."""
+        if path.lower().endswith(IMAGES) and not path.lower().endswith(".ptseries.nii"):
+            if self.atlas is None:
+                raise DataError(f"{path}: a volume needs an atlas: pass --atlas LABELS.nii.gz")
+            noise, frames = (None, None)
+            if self.confounds == "fmriprep":
+                noise, frames = fmriprep_confounds(path)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", PlausibilityWarning)  # it is in the notes
+                run = read_volume(
+                    path,
+                    self.atlas,
+                    names=None if self.labels is None else dict(self.labels),
+                    tr_s=self.files.tr,
+                    mask=self.mask,
+                    confounds=noise,
+                    sample_mask=frames,
+                )
+            return replace(run, record_id=stem(Path(path)))
+        if self.files.tr is None and not path.lower().endswith(".ptseries.nii"):
+            raise DataError(f"{path}: the file says no repetition time: pass --tr SECONDS")
+        run = open_paths(
+            path,
+            tr_s=self.files.tr or 1.0,
+            regions=names(self.files.regions, option="--regions"),
+            orientation=self.files.orientation,
+        ).read(0)
+        return run if run.channels else replace(run, channels=_numbered(len(run.values)))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command."""
+    options = parse(Options, "prepare fmri", argv, more=MORE)
+    if options.out is None:
+        raise UsageError("expected -o STORE, a folder for the store")
+    paths = [str(p) for given in options.src for p in _expanded(Path(given))]
+    if not paths:
+        raise UsageError("expected SRC: images, tables or folders of them")
+    labels = None if options.labels is None else _read_labels(options.labels)
+    read = Reader(options.atlas, labels, options.mask, options.confounds, options.files)
+    channels = _first(read, paths)
+    say(f"{len(paths):,} files found, {len(channels)} regions")
+    report = prepare_store(
+        paths,
+        options.out,
+        read=read,
+        arrange=partial(_of_these, channels=channels),
+        channels=channels,
+        workers=options.workers,
+        on_error=options.on_error,
+        unit="arbitrary",
+        recipe={"modality": "fmri", "atlas": options.atlas, "confounds": options.confounds},
+    )
+    rows = [("store", str(options.out)), ("regions", str(len(channels)))]
+    say(str(report), *table(rows), f"next: biojepa pretrain fmri {options.out} -o my_run")
+    return OK
+
+
+def _first(read: Reader, paths: list[str]) -> tuple[str, ...]:
+    """Regions of the store: those of the first file that can be read."""
+    for i, path in enumerate(paths):
+        try:
+            return read(path).channels
+        except (DataError, FormatError):
+            if i == len(paths) - 1:
+                raise
+    raise UsageError("expected SRC: images, tables or folders of them")
+
+
+def _of_these(run: Recording, *, channels: tuple[str, ...]) -> Recording:
+    """The run in the store's order of regions."""
+    if run.channels == channels:
+        return run
+    if sorted(run.channels) != sorted(channels):
+        raise DataError(
+            f"expected the {len(channels)} regions of the first file, got {len(run.channels)} "
+            "(others): prepare one store for each atlas"
+        )
+    order = [run.channels.index(name) for name in channels]
+    return replace(run, values=run.values[order], channels=channels)
+
+
+def _read_labels(path: str) -> tuple[tuple[int, str], ...]:
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        pairs = [line.split(",")[:2] for line in lines if line.strip()]
+        if pairs and not pairs[0][0].strip().isdigit():
+            pairs = pairs[1:]  # a header row
+        found = tuple((int(value), name.strip().strip('"')) for value, name in pairs)
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{path}: expected value,name a line: {error}") from None
+    if not found or len({name for _, name in found}) != len(found):
+        raise FormatError(f"{path}: expected a name of its own for each label")
+    return found
+
+
+def _expanded(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    wanted = (*SUFFIXES, *IMAGES)
+    return sorted(p for p in path.rglob("*") if p.is_file() and p.name.lower().endswith(wanted))
+
+
+def _numbered(n: int) -> tuple[str, ...]:
+    return tuple(f"region-{i + 1}" for i in range(n))

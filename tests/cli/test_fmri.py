@@ -1,0 +1,92 @@
+"""`biojepa gradients`, `prepare fmri` and `pretrain fmri` from end to end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from biojepa.cli.main import main
+from biojepa.data.store import SignalStore
+from biojepa.fmri import BrainGradients, BrainJEPA
+from biojepa.fmri.gradient_file import read_gradients
+from tests.fmri.cohort import simulate_runs
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fmri") / "series"
+    folder.mkdir()
+    for i, run in enumerate(simulate_runs(8, n_regions=12)[0]):
+        np.save(folder / f"sub-{i}.npy", run)
+    return folder
+
+
+def runs_of(folder: Path) -> list[np.ndarray]:
+    return [np.load(p) for p in sorted(folder.glob("*.npy"))]
+
+
+def test_gradients_of_series_and_of_a_matrix(series, tmp_path, capsys) -> None:
+    options = ["--components", "4", "--sparsity", "0.5"]
+    out = tmp_path / "g.csv"
+    assert main(["gradients", str(series), "-o", str(out), "--tr", "2", *options]) == 0
+    expected = BrainGradients(n_components=4, sparsity=0.5).fit(runs_of(series))
+    np.testing.assert_allclose(read_gradients(out), expected.gradients_, rtol=1e-6, atol=1e-9)
+    assert "8 runs" in capsys.readouterr().out
+    np.savetxt(tmp_path / "fc.csv", expected.connectivity_, delimiter=",")
+    assert main(["gradients", str(tmp_path / "fc.csv"), "-o", str(out), *options]) == 0
+    np.testing.assert_allclose(read_gradients(out), expected.gradients_, rtol=1e-5, atol=1e-7)
+
+
+def test_a_store_is_prepared_pretrained_on_and_gone_on_with(series, tmp_path) -> None:
+    store, run = tmp_path / "store", tmp_path / "run"
+    assert main(["prepare", "fmri", str(series), "-o", str(store), "--tr", "2"]) == 0
+    with SignalStore(store) as opened:
+        assert len(opened) == 8
+        assert opened.rates_hz[0] == 0.5
+        np.testing.assert_allclose(opened.read(3).T, runs_of(series)[3], rtol=1e-4)
+    tiny = ["--preset", "tiny", "--steps", "4", "--batch-size", "4", "--device", "cpu"]
+    assert main(["pretrain", "fmri", str(store), "-o", str(run), *tiny]) == 0
+    model = BrainJEPA.from_pretrained(run).set_params(tr=2.0)
+    assert model.transform(runs_of(series)).shape == (8, 64)
+    card = json.loads((run / "model_card.json").read_text())
+    assert (card["modality"], card["n_records"], card["atlases"]) == ("fmri", 8, [12])
+    assert (run / "curves.png").is_file()
+    assert main(["pretrain", "fmri", str(store), "-o", str(run), *tiny, "--resume", "auto"]) == 0
+
+
+def test_bad_files_are_listed_and_what_is_missing_is_asked_for(series, tmp_path, capsys) -> None:
+    store = str(tmp_path / "store")
+    (tmp_path / "broken.npy").write_bytes(b"no array")
+    paths = [str(p) for p in sorted(series.glob("*.npy"))]
+    given = ["prepare", "fmri", *paths, str(tmp_path / "broken.npy"), "-o", store]
+    assert main([*given, "--tr", "2"]) == 0
+    assert "broken.npy" in (tmp_path / "store" / "skipped.csv").read_text()
+    assert main(["prepare", "fmri", str(series), "-o", str(tmp_path / "x")]) != 0
+    assert "pass --tr" in capsys.readouterr().err
+    assert main(["pretrain", "fmri", str(series)]) != 0
+    assert main(["gradients", str(series)]) != 0
+
+
+def test_images_become_a_store_by_their_atlas(tmp_path) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="the extra fmri is not installed")
+    pytest.importorskip("nilearn", reason="the extra fmri is not installed")
+    labels = np.zeros((6, 6, 6), dtype=np.int16)
+    labels[:2], labels[4:] = 4, 8
+    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), tmp_path / "atlas.nii.gz")
+    (tmp_path / "names.csv").write_text("value,name\n4,left\n8,right\n")
+    for i in range(2):
+        data = np.random.default_rng(i).standard_normal((6, 6, 6, 12)).astype(np.float32)
+        image = nibabel.Nifti1Image(data, np.eye(4))
+        image.header.set_zooms((1, 1, 1, 1.5))
+        nibabel.save(image, tmp_path / f"sub-{i}_bold.nii.gz")
+    paths = [str(p) for p in sorted(tmp_path.glob("sub-*.nii.gz"))]
+    given = ["prepare", "fmri", *paths, "-o", str(tmp_path / "store")]
+    given += ["--atlas", str(tmp_path / "atlas.nii.gz"), "--labels", str(tmp_path / "names.csv")]
+    assert main(given) == 0
+    with SignalStore(tmp_path / "store") as store:
+        assert tuple(store.channels) == ("left", "right")
+        assert store.rates_hz[0] == pytest.approx(1 / 1.5)
+        assert list(store.record_ids) == ["sub-0_bold", "sub-1_bold"]
