@@ -12,6 +12,7 @@ DICOM PS3.3, C.10.9 Waveform Module; PS3.16, CID 3001 ECG Leads.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import struct
@@ -35,6 +36,7 @@ _SYNTAXES = {
     "1.2.840.10008.1.2": "implicit little endian",
     "1.2.840.10008.1.2.1": "explicit little endian",
 }
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
 # lead numbers of ISO/IEEE 11073 (`2:1`) and SCP-ECG (`5.6.3-9-1`) are the same
 _NUMBERS = dict(zip((1, 2, 61, 62, 63, 64, 3, 4, 5, 6, 7, 8), STANDARD_12, strict=True))
 _CODE = re.compile(r"(?:2:|5\.6\.3-9-)(\d{1,3})")
@@ -92,25 +94,29 @@ def read_dicom(path: str | os.PathLike[str], options: ReadOptions = DEFAULTS) ->
         Without pydicom.
     """
     pydicom = require("pydicom", EXTRA, why="read DICOM files")
+    errors = require("pydicom.errors", EXTRA, why="read DICOM files")
     where = shown(path)
     size = file_size(path)
     if size > options.max_bytes:
         raise DataError(f"{where}: {size} bytes are more than max_bytes={options.max_bytes}")
-    if not is_dicom(read_bytes(path, min(size, MAGIC_OFFSET + 4))):
+    raw = read_bytes(path, size)
+    if not is_dicom(raw):
         raise FormatError(f"{where}: expected a DICOM file, its first bytes are others")
+    if _DEFLATED in raw:  # pydicom would unpack it without a bound
+        raise FormatError(f"{where}: is compressed as a whole (deflated); store it uncompressed")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on values that are not read here
         try:
-            meta = pydicom.filereader.read_file_meta_info(path)
-            syntax = str(meta.get("TransferSyntaxUID", ""))
+            # from memory: a file object would allocate whatever length an element declares
+            dataset = pydicom.dcmread(io.BytesIO(raw), stop_before_pixels=True)
+            syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
             if syntax not in _SYNTAXES:
                 raise FormatError(
                     f"{where}: expected uncompressed little-endian DICOM, got transfer syntax "
                     f"{syntax or 'none'}; convert it to explicit little endian"
                 )
-            dataset = pydicom.dcmread(path, stop_before_pixels=True)
             decoded = _decode(dataset, options, where)
-        except _UNREADABLE as error:
+        except (*_UNREADABLE, errors.BytesLengthException, errors.InvalidDicomError) as error:
             if isinstance(error, DataError):
                 raise
             raise FormatError(

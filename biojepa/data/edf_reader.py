@@ -98,7 +98,7 @@ def read_edf(path: str | os.PathLike[str], options: ReadOptions = DEFAULTS) -> R
     records = np.frombuffer(raw, dtype=np.uint8).reshape(n_records, record_bytes)
     if header.kind == "D":
         _check_contiguous(header, records, where)
-    values = np.empty((len(chosen), n_records * chosen[0].n_samples), dtype=np.float64)
+    values = np.empty((len(chosen), n_records * chosen[0].n_samples), dtype=np.float32)
     for row, signal in zip(values, chosen, strict=True):
         row[:] = _physical(_counts(records, signal, header.width), signal, notes, where)
     subject_id, labels = _patient(header)

@@ -60,6 +60,8 @@ def _group(group: h5py.Group, max_bytes: int, where: str, depth: int) -> dict[st
         raise FormatError(f"{where}: structs are deeper or wider than any recording's")
     found: dict[str, Variable] = {}
     for name in group:
+        if not isinstance(name, str):  # h5py gives bytes that are no UTF-8 as they are
+            raise FormatError(f"{where}: a variable has the name {name!r}; the file is damaged")
         if name.startswith(_DECLINED):
             continue
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):

@@ -150,7 +150,7 @@ def test_mutants_of_every_format_end_in_our_errors_inside_their_folder(tmp_path,
             span = min(len(data), 2000) if mutant % 2 else len(data)  # headers get every second
             for _ in range(int(rng.integers(1, 6))):
                 at = int(rng.integers(span))
-                data[at] = int(rng.integers(256))
+                data[at : at + 4] = rng.bytes(int(rng.choice([1, 4])))
             if mutant % 5 == 0:
                 del data[int(rng.integers(len(data))) :]
             path.write_bytes(data)

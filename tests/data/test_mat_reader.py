@@ -183,6 +183,13 @@ def test_h1_h2_an_hdf5_file_that_leads_elsewhere_is_refused(tmp_path, kind):
         read_mat(hdf5(tmp_path / "x.mat", fill), LEADS)
 
 
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    path = write_mat(tmp_path / "x.mat", {"data": ECG, "fs": 500.0}, version="7.3")
+    path.write_bytes(path.read_bytes().replace(b"data\0", b"d\xff\xfea\0"))
+    with pytest.raises(FormatError, match="damaged"):
+        read_mat(path, LEADS)
+
+
 def test_a_damaged_hdf5_file_is_refused(tmp_path):
     path = write_mat(tmp_path / "x.mat", {"data": ECG, "fs": 500.0}, version="7.3")
     raw = path.read_bytes()
