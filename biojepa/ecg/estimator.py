@@ -287,14 +287,13 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             If it cannot be written.
         """
         check_is_fitted(self)
-        options = {
-            "preset": self.preset,
-            "pool": self.pool,
-            "layer": self._layers(),
-            "shifts": self._shifts(),
-            "scale": self.scale,
-        }
-        write_encoder(folder, self.pretrained(), options)
+        write_encoder(folder, self.pretrained(), self.reading())
+
+    def reading(self) -> dict[str, Any]:
+        """How features are read from the model: what a model folder holds besides it."""
+        layers, shifts = self._layers(), self._shifts()
+        reading = {"preset": self.preset, "pool": self.pool, "layer": layers, "shifts": shifts}
+        return reading | {"scale": self.scale}
 
     @classmethod
     def from_pretrained(cls, folder: str | PathLike, *, verify: bool = True) -> ECGJEPA:

@@ -32,6 +32,7 @@ def save_model(
     config: dict[str, Any],
     weights: dict[str, Tensor],
     training: dict[str, Any],
+    card: dict[str, Any] | None = None,
 ) -> Path:
     """Write a model folder; it appears at once or not at all.
 
@@ -47,6 +48,8 @@ def save_model(
     weights : dict of Tensor
     training : dict
         What the model has seen, as `training_statement` gives it; stored in `training.json`.
+    card : dict, optional
+        What people should know before they use it; stored in `model_card.json`.
 
     Raises
     ------
@@ -65,9 +68,10 @@ def save_model(
         "modality": modality,
         "kind": kind,
     }
-    write_folder(
-        path, {"model": weights}, {"config.json": head | config, "training.json": training}
-    )
+    texts = {"config.json": head | config, "training.json": training}
+    if card is not None:
+        texts["model_card.json"] = card
+    write_folder(path, {"model": weights}, texts)
     return path
 
 
