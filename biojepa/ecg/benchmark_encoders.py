@@ -27,6 +27,9 @@ from biojepa.ecg.recipes import get_recipe
 from biojepa.engine.files import read_json, write_text
 
 Say = Callable[[str], None]
+# what `python -m biojepa.ecg.small_budget --choose` fixed on other records; a test compares them
+READING: dict[str, Any] = {"pool": "mean_std", "layer": "all"}
+PROBE_C = 0.003
 CONTINUED_SHARE = 0.25  # ours: of the steps of a whole pretraining
 
 
@@ -183,7 +186,7 @@ class Encoders:
 
     def _for_data(self, estimator: ECGJEPA) -> ECGJEPA:
         return estimator.set_params(
-            fs=self.data.rate_hz, leads=self.data.leads, units="mV", scale=True
+            fs=self.data.rate_hz, leads=self.data.leads, units="mV", scale=True, **READING
         )
 
 

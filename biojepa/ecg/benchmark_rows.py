@@ -19,7 +19,7 @@ from sklearn.frozen import FrozenEstimator
 
 from biojepa.ecg.beats import BeatFeatures
 from biojepa.ecg.benchmark_data import BenchmarkData
-from biojepa.ecg.benchmark_encoders import Encoders, FeatureMemo
+from biojepa.ecg.benchmark_encoders import PROBE_C, Encoders, FeatureMemo
 from biojepa.ecg.classifier import ECGClassifier
 from biojepa.ecg.estimator import ECGJEPA
 from biojepa.ecg.scratch import ResNetClassifier
@@ -134,7 +134,7 @@ class RowMaker:
             case "hydra-multirocket":
                 return RocketClassifier(random_state=seed, **signals)
             case "beats-lr":
-                return self._probe(beats)
+                return FeatureClassifier([beats], LinearProbe())
             case "beats-gbm":
                 trees = HistGradientBoostingClassifier(early_stopping=False)
                 return FeatureClassifier([beats], PerClass(trees, random_state=seed))
@@ -160,7 +160,7 @@ class RowMaker:
         raise ConfigError(f"unknown row {name!r}: known: {[row[0] for row in ROWS]}")
 
     def _probe(self, *features: Features) -> FeatureClassifier:
-        return FeatureClassifier(features, LinearProbe())
+        return FeatureClassifier(features, LinearProbe(C=PROBE_C))
 
     def _features(self, encoder: ECGJEPA, *, scale: bool = False) -> Features:
         """Features of an encoder, kept; those without scale lack the last columns."""

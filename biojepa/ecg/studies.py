@@ -4,9 +4,9 @@
     python -m biojepa.ecg.studies diagnostics --data ../shared/data/ecg --out results
 
 Both pretrain the `small` preset on the unlabelled extra set and probe the 350 labelled PTB-XL
-records as `biojepa.ecg.small_budget` does (same folds, pool and C, fixed elsewhere). Nothing is
-chosen by what they find: they describe, and a preset that followed them would have to be judged on
-other records. `mask-ratio` writes `ecg_mask_ratio.json`, `diagnostics` `ecg_diagnostics.json`.
+records as `biojepa.ecg.small_budget` does (same folds, pool, layers and C, fixed elsewhere).
+Nothing is chosen by what they find: they describe, and a preset that followed them would have to be
+judged on other records. `mask-ratio` writes `ecg_mask_ratio.json`, `diagnostics` `ecg_diagnostics.json`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def mask_ratio(
     labelled : RecordSet
         To probe.
     probe : mapping
-        `pool` and `C`.
+        `pool`, `layer` and `C`.
     ratios : sequence of float
     n_seeds : int
     preset : str
@@ -224,7 +224,8 @@ def rank_correlations(checkpoints: Sequence[Mapping[str, Any]]) -> dict[str, Any
 
 def _out_of_fold(model: ECGJEPA, records: RecordSet, probe: Probe) -> np.ndarray:
     """Scores of the probe on these records, never fitted on their patient."""
-    model.set_params(leads=records.leads, units=records.units, pool=probe["pool"])
+    model.set_params(leads=records.leads, units=records.units)
+    model.set_params(pool=probe["pool"], layer=probe["layer"])
     return out_of_fold(model.transform(records.values), records, C=probe["C"])
 
 
@@ -248,7 +249,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="in place of the preset's")
     args = parser.parse_args(argv)
     chosen = json.loads((args.out / "ecg_probe_choice.json").read_text(encoding="utf-8"))
-    probe = {"pool": chosen["pool"], "C": chosen["C"], "chosen_by": "ecg_probe_choice.json"}
+    probe = {name: chosen[name] for name in ("pool", "layer", "C")}
+    probe["chosen_by"] = "ecg_probe_choice.json"
     source = provenance(args.data)
     extra, labelled = load_extra(args.data), load_labelled(args.data)
 

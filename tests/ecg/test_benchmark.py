@@ -11,11 +11,12 @@ from biojepa.data.simulate import simulate_ecg
 from biojepa.ecg.benchmark import BenchmarkSettings, run_benchmark
 from biojepa.ecg.benchmark_cost import estimate_cost, flops_per_window
 from biojepa.ecg.benchmark_data import BenchmarkData, Unlabelled, simulated_data
-from biojepa.ecg.benchmark_encoders import Encoders, FeatureMemo
+from biojepa.ecg.benchmark_encoders import PROBE_C, READING, Encoders, FeatureMemo
 from biojepa.ecg.benchmark_rows import RowMaker, choose_rows
 from biojepa.ecg.pretrain import pretrain
 from biojepa.ecg.recipes import get_recipe
 from biojepa.errors import ConfigError
+from tests.conftest import ROOT
 
 FAST = BenchmarkSettings(
     rows=("chance", "random-init", "jepa-linear", "jepa-scale"),
@@ -39,6 +40,12 @@ def unlabelled() -> Unlabelled:
     return Unlabelled(
         cohort.values, cohort.leads, 100.0, "mV", nobody, nobody, "fingerprint", "simulated"
     )
+
+
+def test_the_probe_is_the_one_that_was_fixed_on_other_records() -> None:
+    chosen = json.loads((ROOT / "results" / "ecg_probe_choice.json").read_text())
+    assert READING == {"pool": chosen["pool"], "layer": chosen["layer"]}
+    assert chosen["C"] == PROBE_C
 
 
 def test_features_are_computed_once_a_record() -> None:

@@ -9,7 +9,7 @@ from biojepa.data.simulate import simulate_ecg
 from biojepa.ecg.small_budget import RecordSet
 from biojepa.ecg.studies import DIAGNOSTICS, diagnostics, mask_ratio, rank_correlations
 
-PROBE = {"pool": "mean_std", "C": 0.01}
+PROBE = {"pool": "mean_std", "layer": -1, "C": 0.01}
 
 
 def records(n: int, seed: int) -> RecordSet:
