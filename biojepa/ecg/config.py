@@ -83,6 +83,8 @@ class ECGModelConfig:
     regulariser : {"none", "vicreg", "sigreg"}
         Keeps the context encoder's output from collapsing.
     regulariser_weight : float
+    record_weight : float
+        Of a second target beside the tokens': the mean over all tokens of the record.
     lead_dropout : float
         Probability that a lead is blanked in pretraining, for models that serve fewer leads.
     downstream : {"target", "context"}
@@ -129,6 +131,7 @@ class ECGModelConfig:
     average: Literal["tokens", "sets"] = "tokens"
     regulariser: RegulariserName = "none"
     regulariser_weight: float = 0.0
+    record_weight: float = 0.0
     lead_dropout: float = 0.0
     downstream: Literal["target", "context"] = "target"
 
@@ -250,8 +253,13 @@ def _check_types(config: ECGModelConfig) -> None:
         raise ConfigError(f"expected keep=(low, high), got {config.keep!r}")
     for share in config.keep:
         check_number("keep", share)
-    if config.rate_hz <= 0 or config.layer_scale < 0 or config.regulariser_weight < 0:
+    if config.rate_hz <= 0 or config.layer_scale < 0:
         raise ConfigError(
-            "expected rate_hz > 0, layer_scale >= 0 and regulariser_weight >= 0, got "
-            f"{config.rate_hz}, {config.layer_scale} and {config.regulariser_weight}"
+            "expected rate_hz > 0 and layer_scale >= 0, got "
+            f"{config.rate_hz} and {config.layer_scale}"
+        )
+    if config.regulariser_weight < 0 or config.record_weight < 0:
+        raise ConfigError(
+            "expected regulariser_weight >= 0 and record_weight >= 0, got "
+            f"{config.regulariser_weight} and {config.record_weight}"
         )

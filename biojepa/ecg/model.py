@@ -22,6 +22,7 @@ from biojepa.ecg.config import ECGModelConfig
 from biojepa.ecg.lead_dropout import LeadDropout
 from biojepa.engine.masked import MaskedJEPA, Target
 from biojepa.engine.randomness import keyed_torch_rng
+from biojepa.engine.record_head import RecordHead
 from biojepa.engine.regularisers import named_regulariser
 from biojepa.engine.schedules import Linear
 from biojepa.engine.signals import Signals
@@ -158,6 +159,8 @@ def build_jepa(
     with keyed_torch_rng(seed, "init"):
         encoder = ECGEncoder(config, patch_embed=patch_embed)
         predictor = build_predictor(config)
+        weight = config.record_weight
+        record_head = RecordHead(config.dim, weight=weight) if weight else None
     target = Target(
         of="all",
         norm=config.target_norm,
@@ -174,6 +177,7 @@ def build_jepa(
         loss=config.loss,
         average=config.average,
         regulariser=named_regulariser(config.regulariser, config.regulariser_weight),
+        record_head=record_head,
         downstream=config.downstream,
         augment=LeadDropout(config.lead_dropout) if config.lead_dropout else None,
     )

@@ -28,6 +28,7 @@ from biojepa.engine.masked_batch import MaskedBatch, MaskedCollator, Sampler, sa
 from biojepa.engine.momentum import PER, WHEN, Momentum, Schedule, momentum_copy
 from biojepa.engine.objective import Losses, Objective, embedding_health
 from biojepa.engine.randomness import BatchKey
+from biojepa.engine.record_head import RecordHead
 from biojepa.engine.regularisers import Regulariser
 from biojepa.engine.schedules import Linear
 from biojepa.engine.signals import MaskPlan, Signals
@@ -92,6 +93,8 @@ class Prediction:
         Output of the context encoder, plan by plan.
     losses : Losses
         The same loss as the loop sees it.
+    whole : Tensor (B, N, D)
+        All target tokens.
     """
 
     pred: list[list[Tensor]]
@@ -99,6 +102,7 @@ class Prediction:
     loss: Tensor
     context: list[Tensor]
     losses: Losses
+    whole: Tensor
 
 
 class MaskedJEPA(Objective):
@@ -121,6 +125,8 @@ class MaskedJEPA(Objective):
         Every target token counts alike, or every target set of every record.
     regulariser : Regulariser, optional
         Keeps the context encoder's output from collapsing; returns its weighted term.
+    record_head : RecordHead, optional
+        Also predicts the record's mean target, as a part "record" of the loss.
     downstream : {"target", "context"}
         Which network `encode` uses.
     augment : callable, optional
@@ -141,6 +147,7 @@ class MaskedJEPA(Objective):
         loss: LossKind = "l1",
         average: str = "tokens",
         regulariser: Regulariser | None = None,
+        record_head: RecordHead | None = None,
         downstream: str = "target",
         augment: Callable[[Signals, BatchKey], Signals] | None = None,
     ) -> None:
@@ -156,6 +163,7 @@ class MaskedJEPA(Objective):
         self.target = target or Target()
         self.loss, self.average, self.downstream = loss, average, downstream
         self.regulariser, self.augment = regulariser, augment
+        self.record_head = record_head
         self.target_encoder = momentum_copy(self._copied())
         self.train()
 
@@ -266,21 +274,28 @@ class MaskedJEPA(Objective):
                 counts.append(count)
         parts = {"prediction": (sum(sums[1:], sums[0]), sum(counts[1:], counts[0]))}
         losses = Losses(parts)
-        return Prediction(preds, targets, losses.total(), contexts, losses)
+        return Prediction(preds, targets, losses.total(), contexts, losses, whole)
 
     def forward(self, batch: MaskedBatch, rng: torch.Generator) -> Losses:
-        """Prediction loss of the batch's plans, and the regulariser's."""
+        """Prediction loss of the batch's plans, and what the regulariser and record head add."""
         prediction = self.predict(batch.signals, batch.plans)
-        losses = prediction.losses
-        if self.regulariser is None:
-            return losses
+        parts, weights = dict(prediction.losses.parts), {}
         valid = self._valid(batch.signals)
-        terms = [
-            self.regulariser(context, rng, _both(plan.context_valid, valid, plan.context))
-            for context, plan in zip(prediction.context, batch.plans, strict=True)
-        ]
-        parts = losses.parts | {"regulariser": (torch.stack(terms).mean(), 1.0)}
-        return Losses(parts)
+        seen = [_both(plan.context_valid, valid, plan.context) for plan in batch.plans]
+        views = list(zip(prediction.context, seen, strict=True))
+        if self.regulariser is not None:
+            terms = [self.regulariser(context, rng, used) for context, used in views]
+            parts["regulariser"] = (torch.stack(terms).mean(), 1.0)
+        if self.record_head is not None:
+            sums = [
+                self.record_head(
+                    context, prediction.whole, context_valid=used, target_valid=valid
+                )
+                for context, used in views
+            ]
+            parts["record"] = (torch.stack(sums).sum(), float(len(batch) * len(views)))
+            weights["record"] = self.record_head.weight
+        return Losses(parts, weights)
 
     def counts(self, batch: MaskedBatch) -> dict[str, float]:
         """Target tokens (or sets times samples) of this batch, and one for the regulariser."""
@@ -296,6 +311,8 @@ class MaskedJEPA(Objective):
         counts = {"prediction": count}
         if self.regulariser is not None:
             counts["regulariser"] = 1.0
+        if self.record_head is not None:
+            counts["record"] = float(len(batch) * len(batch.plans))
         return counts
 
     def diagnose(self, batch: MaskedBatch, rng: torch.Generator) -> dict[str, float]:

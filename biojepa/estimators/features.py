@@ -50,6 +50,8 @@ def extract_features(
     shortest: int,
     pool: str,
     layers: Sequence[int],
+    patch: int = 1,
+    shifts: int = 1,
     batch_size: int = 64,
     precision: str = "fp32",
     device: str = "cpu",
@@ -70,6 +72,11 @@ def extract_features(
     pool : {"mean", "mean_std", "register"}
     layers : sequence of int
         Blocks whose features are put side by side.
+    patch : int
+        Samples of a token; what does not fill one at the end of a record is no window of its own.
+    shifts : int
+        Mean over so many placements of the grid of patches on the record: a patch that is a good
+        part of a beat sees each beat from another side. A record is read this many times.
     batch_size : int
         Windows that go through the network together.
     precision : {"fp32", "bf16"}
@@ -102,7 +109,9 @@ def extract_features(
         for index, record in enumerate(records):
             sums.append(np.zeros((), np.float64))
             counts.append(0)
-            for signals in windows_of(record, window, shortest):
+            for signals in shifted_windows(
+                record, window, shortest, patch=patch, shifts=shifts
+            ):
                 counts[index] += 1
                 kind = signals.values.shape[-1], signals.valid is None
                 group = waiting.setdefault(kind, [])
@@ -147,6 +156,26 @@ def windows_of(record: Prepared, window: int, shortest: int) -> Iterator[Signals
         if channels is not None:
             valid = torch.from_numpy(channels)[:, None].expand(piece.shape)
         yield Signals(piece, valid=valid)
+
+
+def shifted_windows(
+    record: np.ndarray, window: int, shortest: int, *, patch: int = 1, shifts: int = 1
+) -> Iterator[Signals]:
+    """Windows of a record under several placements of the grid of patches.
+
+    Yields
+    ------
+    Signals
+        `windows_of` the record from sample 0, then from fractions of a patch on, as long as
+        `shortest` samples remain.
+    """
+    for k in range(shifts):
+        piece = record[..., k * patch // shifts :]
+        if k and piece.shape[-1] < shortest:
+            return
+        if window < piece.shape[-1] < window + patch:
+            piece = piece[..., :window]
+        yield from windows_of(piece, window, shortest)
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[Any]:
