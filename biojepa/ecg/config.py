@@ -87,6 +87,8 @@ class ECGModelConfig:
         Of a second target beside the tokens': the mean over all tokens of the record.
     lead_dropout : float
         Probability that a lead is blanked in pretraining, for models that serve fewer leads.
+    time_stretch : float
+        Windows of pretraining are up to this share longer or shorter, then resampled.
     downstream : {"target", "context"}
         The network whose features are used.
 
@@ -133,6 +135,7 @@ class ECGModelConfig:
     regulariser_weight: float = 0.0
     record_weight: float = 0.0
     lead_dropout: float = 0.0
+    time_stretch: float = 0.0
     downstream: Literal["target", "context"] = "target"
 
     def __post_init__(self) -> None:
@@ -216,7 +219,7 @@ class ECGModelConfig:
                 f"expected a window of 2 to {MAX_TOKENS} tokens, got n_times={self.n_times} "
                 f"samples in patches of {self.patch}"
             )
-        for name in ("dropout", "attn_dropout", "lead_dropout"):
+        for name in ("dropout", "attn_dropout", "lead_dropout", "time_stretch"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"expected 0 <= {name} < 1, got {getattr(self, name)}")
         for name in ("momentum_start", "momentum_end"):

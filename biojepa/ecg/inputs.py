@@ -121,42 +121,67 @@ class ECGWindows:
     in_memory : bool
         Prepare everything once (arrays), or a batch's windows when they are asked for (stores,
         files).
+    stretch : float
+        A window covers n_times times a factor drawn from 1 - stretch to 1 + stretch, as far as the
+        record goes, and is interpolated to n_times: the same record at other heart rates.
     """
 
-    def __init__(self, inputs: ECGInputs, n_times: int, *, in_memory: bool) -> None:
-        self.inputs, self.n_times = inputs, n_times
+    def __init__(
+        self, inputs: ECGInputs, n_times: int, *, in_memory: bool, stretch: float = 0.0
+    ) -> None:
+        self.inputs, self.n_times, self.stretch = inputs, n_times, stretch
         self.prepared = [p.values for p in inputs.iterate()] if in_memory else None
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def fetch(self, indices: np.ndarray, key: BatchKey) -> Signals:
-        """Windows (B, C, n_times) of these records; where each starts is drawn from `key`."""
+        """Windows (B, C, n_times) of these records; `key` draws where they start and how long."""
         places = key.generator("crop").random(key.size)[key.rows]
-        windows = self._windows([(int(i), u) for i, u in zip(indices, places, strict=True)])
-        lengths = np.array([w.shape[1] for w in windows])
+        spans = np.full(len(indices), self.n_times)
+        if self.stretch:
+            u = key.generator("stretch").random(key.size)[key.rows]
+            spans = np.rint(self.n_times * (1 + self.stretch * (2 * u - 1))).astype(int)
+        wanted = [(int(i), u, int(n)) for i, u, n in zip(indices, places, spans, strict=True)]
+        windows = self._windows(wanted)
         out = np.zeros((len(windows), windows[0].shape[0], self.n_times), dtype=np.float32)
-        for row, window in zip(out, windows, strict=True):
-            row[:, : window.shape[1]] = window
+        lengths = np.zeros(len(windows), dtype=int)
+        for row, (window, span) in enumerate(zip(windows, spans, strict=True)):
+            # a record that ends early stands for as much of the window, but for the rounding
+            n_times = round(window.shape[1] * self.n_times / span)
+            lengths[row] = n_times if window.shape[1] < span else self.n_times
+            out[row, :, : lengths[row]] = _interpolate(window, lengths[row])
         if (lengths == self.n_times).all():
             return Signals(torch.from_numpy(out))
         valid = np.arange(self.n_times) < lengths[:, None]
         valid = np.broadcast_to(valid[:, None], out.shape).copy()
         return Signals(torch.from_numpy(out), valid=torch.from_numpy(valid))
 
-    def _windows(self, wanted: Sequence[tuple[int, float]]) -> list[np.ndarray]:
-        """Windows of records; each starts at the share u of the places where it can."""
+    def _windows(self, wanted: Sequence[tuple[int, float, int]]) -> list[np.ndarray]:
+        """Windows of n samples of records; each starts at the share u of where it can."""
         whole = self.prepared
         if whole is not None:
-            return [whole[i][:, _window(whole[i].shape[1], self.n_times, u)] for i, u in wanted]
+            return [whole[i][:, _window(whole[i].shape[1], n, u)] for i, u, n in wanted]
         pieces = []
-        for i, u in wanted:
+        for i, u, n in wanted:
             length, rate_hz = self.inputs.records.length(i)
-            n_times = int(np.ceil(self.n_times * rate_hz / self.inputs.preprocess.rate_hz))
+            n_times = int(np.ceil(n * rate_hz / self.inputs.preprocess.rate_hz))
             pieces.append((i, _window(length, n_times, u)))
-        return [piece.values[:, : self.n_times] for piece in self.inputs.read_pieces(pieces)]
+        read = self.inputs.read_pieces(pieces)
+        return [piece.values[:, :n] for piece, (_, _, n) in zip(read, wanted, strict=True)]
 
 
 def _window(length: int, n_times: int, u: float) -> slice:
     start = int(u * (max(0, length - n_times) + 1))
     return slice(start, min(length, start + n_times))
+
+
+def _interpolate(values: np.ndarray, n_times: int) -> np.ndarray:
+    """The values (C, T) at `n_times` places from the first to the last, linearly."""
+    if n_times == values.shape[1]:
+        return values
+    places = np.linspace(0, values.shape[1] - 1, n_times)
+    left = places.astype(int)
+    right = np.minimum(left + 1, values.shape[1] - 1)
+    share = (places - left).astype(values.dtype)
+    return values[:, left] * (1 - share) + values[:, right] * share

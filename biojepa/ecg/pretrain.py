@@ -223,7 +223,9 @@ def pretrain(
     inputs = make_inputs(records, preprocess, on_missing, channels, roads)
     config = config.for_window(window_samples(config, inputs))
     in_memory = isinstance(records, ArrayRecords)
-    data = ECGWindows(inputs, config.n_times, in_memory=in_memory)
+    data = ECGWindows(
+        inputs, config.n_times, in_memory=in_memory, stretch=config.time_stretch
+    )
     if len(data) < 2:
         raise DataError(f"expected at least 2 records to pretrain on, got {len(data)} sample")
     jepa = build_jepa(config, seed=training.seed)

@@ -112,8 +112,8 @@ def _paper(size: str, *, batch_size: int = 2048, accumulate: int = 1) -> Recipe:
 _SMALL_MODEL = ECGModelConfig(
     leads=INDEPENDENT_8,
     rate_hz=100.0,
-    n_times=800,  # 8 s: a random place in 10 s is the augmentation
-    patch=20,  # 200 ms: 40 tokens
+    n_times=900,  # 9 s: in 10 s, room for another phase of the patch grid, and for the stretch
+    patch=20,  # 200 ms: 45 tokens
     dim=128,
     depth=6,
     heads=4,
@@ -130,11 +130,14 @@ _SMALL_MODEL = ECGModelConfig(
     target_norm="layernorm",
     regulariser="vicreg",
     regulariser_weight=0.25,
+    record_weight=2.0,
+    time_stretch=0.1,
+    downstream="context",  # the momentum copy is still behind when a short run ends
     # 0.02 is made for widths of several hundred: here positions would outweigh the signal
     init_std=0.04,
 )
 _SMALL_TRAIN = TrainConfig(
-    steps=1200,
+    steps=2400,
     batch_size=64,
     lr=1e-3,
     warmup_lr=1e-6,
@@ -153,6 +156,7 @@ _TINY = Recipe(
     replace(
         _SMALL_MODEL,
         n_times=1000,
+        time_stretch=0.0,
         dim=32,
         depth=2,
         heads=2,

@@ -124,3 +124,39 @@ def test_windows_of_arrays_are_cut_from_records_prepared_once():
     for row, (u, whole) in enumerate(zip(shares, inputs.iterate(), strict=True)):
         start = int(u * (500 - N_TIMES + 1))
         np.testing.assert_array_equal(found.values[row], whole.values[:, start : start + N_TIMES])
+
+
+def test_stretched_windows_are_the_record_at_another_rate():
+    ramp = np.tile(np.arange(500.0), (12, 1))
+    inputs = make_inputs_of(ramp)
+    plain = ECGWindows(inputs, N_TIMES, in_memory=True)
+    windows = ECGWindows(inputs, N_TIMES, in_memory=True, stretch=0.2)
+    windows.prepared = plain.prepared = [ramp[:8].astype(np.float32)] * 50
+    key = BatchKey(0, 3, np.arange(50), 50)
+    found = windows.fetch(np.zeros(50, int), key)
+    assert found.valid is None
+    slopes = np.diff(found.values.numpy(), axis=2)
+    assert np.allclose(slopes, slopes[:, :1, :1], atol=1e-3)
+    assert 0.8 <= slopes.min() < 0.85
+    assert 1.15 < slopes.max() <= 1.21
+    assert found.values.max() <= 499
+    assert np.allclose(np.diff(plain.fetch(np.zeros(50, int), key).values.numpy(), axis=2), 1)
+
+
+def test_a_record_that_is_too_short_to_stretch_is_padded_as_much_as_it_stands_for():
+    ramp = np.tile(np.arange(100.0, dtype=np.float32), (8, 1))
+    windows = ECGWindows(make_inputs_of(ramp), N_TIMES, in_memory=True, stretch=0.5)
+    windows.prepared = [ramp]
+    key = BatchKey(0, 3, np.arange(20), 20)
+    found = windows.fetch(np.zeros(20, int), key)
+    u = key.generator("stretch").random(20)
+    spans = np.rint(N_TIMES * (0.5 + u)).astype(int)
+    expected = [N_TIMES if n <= 100 else round(100 * N_TIMES / n) for n in spans]
+    valid = torch.ones(found.values.shape, dtype=torch.bool) if found.valid is None else found.valid
+    assert valid[:, 0].sum(1).tolist() == expected
+
+
+def make_inputs_of(values):
+    """One 12-lead record at 100 Hz."""
+    X = np.stack([ecg(rate_hz=100, n_times=values.shape[1], seed=0)])
+    return ECGInputs(open_records(X, fs=100, channels=STANDARD_12), ECGPreprocess())

@@ -233,7 +233,7 @@ def test_settings_that_the_published_layout_cannot_say_survive_too(path):
     assert (again.target.norm, again.regulariser) == (jepa.target.norm, jepa.regulariser)
     written = official.source_of(again).config
     assert (written["channels"][:3], written["patch_size"]) == (["I", "II", "V1"], 20)
-    assert (written["steps"], written["opt_betas"]) == (1200, [0.9, 0.99])
+    assert (written["steps"], written["opt_betas"]) == (2400, [0.9, 0.99])
 
 
 def test_unknown_training_settings_are_none_and_given_ones_are_written(path):

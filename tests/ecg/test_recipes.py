@@ -109,14 +109,14 @@ def test_a_mistyped_recipe_names_the_nearest():
 
 def test_a_few_steps_of_the_small_recipe_train_without_collapse():
     recipe = get_recipe("small")
-    assert recipe.model.n_tokens == 40
+    assert recipe.model.n_tokens == 45
 
     class Noise:
         def __len__(self):
             return 64
 
         def fetch(self, indices, key):
-            draws = np.random.default_rng(0).standard_normal((64, 8, 800), dtype=np.float32)
+            draws = np.random.default_rng(0).standard_normal((64, 8, 900), dtype=np.float32)
             return Signals(torch.from_numpy(np.cumsum(draws, axis=2)[indices] / 30))
 
     config = replace(
