@@ -87,6 +87,9 @@ class ECGModelConfig:
         Of a second target beside the tokens': the mean over all tokens of the record.
     lead_dropout : float
         Probability that a lead is blanked in pretraining, for models that serve fewer leads.
+    gain_jitter, noise_jitter : float
+        Spread of a lead's random gain (natural logarithm) and of white noise that is added, in
+        units of the normalised signal.
     time_stretch : float
         Windows of pretraining are up to this share longer or shorter, then resampled.
     downstream : {"target", "context"}
@@ -135,6 +138,8 @@ class ECGModelConfig:
     regulariser_weight: float = 0.0
     record_weight: float = 0.0
     lead_dropout: float = 0.0
+    gain_jitter: float = 0.0
+    noise_jitter: float = 0.0
     time_stretch: float = 0.0
     downstream: Literal["target", "context"] = "target"
 
@@ -261,8 +266,6 @@ def _check_types(config: ECGModelConfig) -> None:
             "expected rate_hz > 0 and layer_scale >= 0, got "
             f"{config.rate_hz} and {config.layer_scale}"
         )
-    if config.regulariser_weight < 0 or config.record_weight < 0:
-        raise ConfigError(
-            "expected regulariser_weight >= 0 and record_weight >= 0, got "
-            f"{config.regulariser_weight} and {config.record_weight}"
-        )
+    for name in ("regulariser_weight", "record_weight", "gain_jitter", "noise_jitter"):
+        if getattr(config, name) < 0:
+            raise ConfigError(f"expected {name} >= 0, got {getattr(config, name)}")

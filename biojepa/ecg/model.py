@@ -18,8 +18,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from biojepa.ecg.augment import augmentation
 from biojepa.ecg.config import ECGModelConfig
-from biojepa.ecg.lead_dropout import LeadDropout
 from biojepa.engine.masked import MaskedJEPA, Target
 from biojepa.engine.randomness import keyed_torch_rng
 from biojepa.engine.record_head import RecordHead
@@ -179,7 +179,7 @@ def build_jepa(
         regulariser=named_regulariser(config.regulariser, config.regulariser_weight),
         record_head=record_head,
         downstream=config.downstream,
-        augment=LeadDropout(config.lead_dropout) if config.lead_dropout else None,
+        augment=augmentation(config),
     )
 
 

@@ -132,6 +132,8 @@ _SMALL_MODEL = ECGModelConfig(
     regulariser_weight=0.25,
     record_weight=2.0,
     time_stretch=0.1,
+    gain_jitter=0.1,
+    noise_jitter=0.05,
     downstream="context",  # the momentum copy is still behind when a short run ends
     # 0.02 is made for widths of several hundred: here positions would outweigh the signal
     init_std=0.04,
@@ -143,7 +145,7 @@ _SMALL_TRAIN = TrainConfig(
     warmup_lr=1e-6,
     final_lr=1e-6,
     warmup_steps=120,
-    weight_decay=0.01,
+    weight_decay=0.05,
     clip=1.0,
     precision="bf16-mixed",
     diagnose_every=100,
