@@ -6,7 +6,8 @@
 Both pretrain the `small` preset on the unlabelled extra set and probe the 350 labelled PTB-XL
 records as `biojepa.ecg.small_budget` does (same folds, pool, layers and C, fixed elsewhere).
 Nothing is chosen by what they find: they describe, and a preset that followed them would have to be
-judged on other records. `mask-ratio` writes `ecg_mask_ratio.json`, `diagnostics` `ecg_diagnostics.json`.
+judged on other records. `mask-ratio` writes `ecg_mask_ratio.json`, `diagnostics` writes
+`ecg_diagnostics.json`.
 """
 
 from __future__ import annotations
