@@ -19,6 +19,19 @@ def test_every_card_loads_and_explains_what_it_does_not_know(name):
             assert card.reasons[field.name]
 
 
+FMRI = ["abide-1", "adhd-200", "adni-fmri", "cam-can", "development-fmri", "hcp-aging", "hcp-ya"]
+FMRI += ["oasis-3", "ukb-fmri"]
+
+
+@pytest.mark.parametrize("name", FMRI)
+def test_every_fmri_card_states_access_and_what_surprises(name):
+    card = load_card(name)
+    assert card.access in ("open", "credentialed")
+    assert card.licence or card.reasons["licence"]
+    assert card.quirks
+    assert card.unit == "arbitrary"
+
+
 @pytest.mark.parametrize("name", list(PAPER_DATASETS))
 def test_every_database_of_the_published_recipe_has_a_card(name):
     card = load_card(name)
