@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from biojepa.data.cards import list_cards, load_card
+from biojepa.data.montage import place_channels
 from biojepa.ecg.recipes import PAPER_DATASETS
 from biojepa.errors import ConfigError
 from tests.conftest import ROOT
@@ -109,3 +110,15 @@ def test_a_faulty_card_is_an_error_that_says_where(tmp_path, old, new, part):
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ConfigError, match=part):
         load_card(path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["bnci2014-001", "brain-invaders-2012", "eegmmidb", "lee2019", "ssvep-exoskeleton", "tuh-eeg"],
+)
+def test_the_eeg_databases_have_cards_whose_channels_have_places(name):
+    card = load_card(name)
+    assert card.unit in ("uV", "arbitrary")
+    if card.leads is not None:
+        pytest.importorskip("mne")
+        assert len(place_channels(card.leads).names) == len(card.leads)
