@@ -14,6 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from biojepa.data._foreign import HDF5_ERRORS, raised_in
 from biojepa.data._store_layout import COLUMNS, TEXTS, ShardEntry
 from biojepa.errors import FormatError
 
@@ -146,9 +147,10 @@ def _map_columns(path: Path, n_bytes: int) -> dict[str, np.ndarray]:
             places = {name: _place(file, name, dtype, n_bytes) for name, dtype in COLUMNS.items()}
         with open(path, "rb") as raw:
             mapped = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
-    except FormatError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except HDF5_ERRORS as error:
+        ours = not isinstance(error, OSError) and not raised_in(error, "h5py")
+        if isinstance(error, FormatError) or ours:
+            raise
         raise FormatError(
             f"{path} cannot be read as HDF5 ({error}): it was damaged or its writer was killed; "
             "delete it and prepare the store anew"

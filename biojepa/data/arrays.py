@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from biojepa.data._foreign import raised_in
 from biojepa.data._paths import file_size, read_bytes, shown
 from biojepa.data.gaps import check_gaps
 from biojepa.data.leads import canonical_leads
@@ -183,9 +184,11 @@ def iter_npz(
                     notes.append(f"array {name!r} of the archive was not used")
     except BiojepaError:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise FormatError(f"{where}: expected an .npz archive, it is damaged ({error})") from None
-    except RuntimeError as error:  # encrypted, or an unknown version of the format
+    except (RuntimeError, ValueError) as error:  # encrypted, or an unknown version of the format
+        if not raised_in(error, "zipfile"):
+            raise
         raise FormatError(f"{where}: the archive cannot be unpacked ({error})") from None
     yield from _recordings(array, Path(path), leads, rate_hz, unit, scale_check, side, tuple(notes))
 

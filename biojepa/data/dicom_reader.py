@@ -17,11 +17,12 @@ import os
 import re
 import struct
 import warnings
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from biojepa.data._foreign import raised_in
 from biojepa.data._paths import file_size, read_bytes, shown
 from biojepa.data.assemble import DEFAULTS, Decoded, ReadOptions, assemble
 from biojepa.data.leads import STANDARD_12, canonical_lead
@@ -48,6 +49,7 @@ _DTYPES = {
     ("SL", 32): "<i4",
     ("UL", 32): "<u4",
 }
+Number = TypeVar("Number", int, float)
 _SEX = {"M": "male", "F": "female"}
 _BEAT = re.compile("median|average|representative|template", re.IGNORECASE)
 _AGE = re.compile(r"(\d{3})Y")
@@ -117,7 +119,7 @@ def read_dicom(path: str | os.PathLike[str], options: ReadOptions = DEFAULTS) ->
                 )
             decoded = _decode(dataset, options, where)
         except (*_UNREADABLE, errors.BytesLengthException, errors.InvalidDicomError) as error:
-            if isinstance(error, DataError):
+            if isinstance(error, DataError) or not raised_in(error, "pydicom"):
                 raise
             raise FormatError(
                 f"{where}: the DICOM file is damaged ({type(error).__name__}: {str(error)[:120]})"
@@ -126,7 +128,7 @@ def read_dicom(path: str | os.PathLike[str], options: ReadOptions = DEFAULTS) ->
 
 
 def _decode(dataset: Any, options: ReadOptions, where: str) -> Decoded:
-    groups = list(dataset.get("WaveformSequence", None) or [])
+    groups = _items(dataset, "WaveformSequence", where)
     if not groups:
         raise FormatError(
             f"{where}: expected a DICOM waveform, got "
@@ -140,7 +142,7 @@ def _decode(dataset: Any, options: ReadOptions, where: str) -> Decoded:
         rhythms,
         key=lambda i: (
             -len(set(names[i]) & set(STANDARD_12)),
-            -int(groups[i].NumberOfWaveformSamples),
+            -_as(int, groups[i].NumberOfWaveformSamples, "NumberOfWaveformSamples", where),
             i,
         ),
     )
@@ -156,7 +158,7 @@ def _decode(dataset: Any, options: ReadOptions, where: str) -> Decoded:
         values=values,
         names=names[best],
         units=units,
-        rate_hz=float(group.SamplingFrequency),
+        rate_hz=_as(float, group.SamplingFrequency, "SamplingFrequency", where),
         record_id="",
         subject_id=str(dataset.get("PatientID", None) or "") or None,
         labels=_labels(dataset),
@@ -169,15 +171,19 @@ def _samples(
     group: Any, names: list[str], options: ReadOptions, where: str
 ) -> tuple[NDArray[np.float64], list[str | None], str]:
     """Values in each channel's unit, the units, and the hash of the samples."""
-    n_channels, n_times = len(names), int(group.NumberOfWaveformSamples)
-    kind = (str(group.WaveformSampleInterpretation), int(group.WaveformBitsAllocated))
+    n_channels = len(names)
+    n_times = _as(int, group.NumberOfWaveformSamples, "NumberOfWaveformSamples", where)
+    bits = _as(int, group.WaveformBitsAllocated, "WaveformBitsAllocated", where)
+    kind = (str(group.WaveformSampleInterpretation), bits)
     if kind not in _DTYPES:
         raise FormatError(
             f"{where}: expected samples of {', '.join(k for k, _ in _DTYPES)}, got {kind[0]} with "
             f"{kind[1]} bits"
         )
     dtype = np.dtype(_DTYPES[kind])
-    raw = bytes(group.WaveformData)
+    raw = group.WaveformData
+    if not isinstance(raw, bytes):
+        raise FormatError(f"{where}: expected samples as WaveformData, got {type(raw).__name__}")
     needed = n_channels * n_times * dtype.itemsize
     if n_times < 1 or not needed <= len(raw) <= needed + 1:
         raise FormatError(
@@ -187,7 +193,9 @@ def _samples(
     counts = np.frombuffer(raw, dtype, n_channels * n_times).reshape(n_times, n_channels).T
     values = counts.astype(np.float64)
     units: list[str | None] = []
-    for row, name, channel in zip(values, names, group.ChannelDefinitionSequence, strict=True):
+    for row, name, channel in zip(
+        values, names, _items(group, "ChannelDefinitionSequence", where), strict=True
+    ):
         gain, baseline, unit = _sensitivity(channel, name, options, where)
         row *= gain
         row += baseline
@@ -210,28 +218,30 @@ def _sensitivity(
                 "size of a count is not known: pass unit='arbitrary' to read the counts"
             )
         return 1.0, 0.0, None
-    gain = float(size) * float(channel.get("ChannelSensitivityCorrectionFactor", None) or 1.0)
-    baseline = float(channel.get("ChannelBaseline", None) or 0.0)
+    gain = _as(float, size, "ChannelSensitivity", where)
+    correction = channel.get("ChannelSensitivityCorrectionFactor", None) or 1.0
+    gain *= _as(float, correction, "ChannelSensitivityCorrectionFactor", where)
+    baseline = _as(float, channel.get("ChannelBaseline", None) or 0.0, "ChannelBaseline", where)
     if not np.isfinite(gain) or not np.isfinite(baseline) or gain == 0:
         raise FormatError(f"{where}: expected a finite sensitivity of lead {name}, not 0")
-    units = channel.get("ChannelSensitivityUnitsSequence", None)
+    units = _items(channel, "ChannelSensitivityUnitsSequence", where)
     return gain, baseline, str(units[0].CodeValue) if units else None
 
 
 def _lead_names(group: Any, where: str) -> list[str]:
-    channels = list(group.ChannelDefinitionSequence)
-    stated = int(group.NumberOfWaveformChannels)
+    channels = _items(group, "ChannelDefinitionSequence", where)
+    stated = _as(int, group.NumberOfWaveformChannels, "NumberOfWaveformChannels", where)
     if stated != len(channels) or not 1 <= stated <= MAX_CHANNELS:
         raise FormatError(
             f"{where}: expected 1 to {MAX_CHANNELS} channels, each defined, got {stated} and "
             f"{len(channels)} definitions"
         )
-    return [_lead_name(channel, f"channel {i + 1}") for i, channel in enumerate(channels)]
+    return [_lead_name(channel, f"channel {i + 1}", where) for i, channel in enumerate(channels)]
 
 
-def _lead_name(channel: Any, fallback: str) -> str:
+def _lead_name(channel: Any, fallback: str, where: str) -> str:
     """From the code of the source, else its meaning (`Lead V1`), else the label."""
-    source = channel.get("ChannelSourceSequence", None)
+    source = _items(channel, "ChannelSourceSequence", where)
     meaning = ""
     if source:
         code = str(source[0].get("CodeValue", ""))
@@ -253,7 +263,27 @@ def _padding(value: Any, dtype: np.dtype, where: str) -> int:
         if len(value) < dtype.itemsize:
             raise FormatError(f"{where}: WaveformPaddingValue has {len(value)} bytes")
         return int(np.frombuffer(value, dtype, 1)[0])
-    return int(value)
+    return _as(int, value, "WaveformPaddingValue", where)
+
+
+def _items(dataset: Any, keyword: str, where: str) -> list[Any]:
+    """Items of a sequence; none if it is not there."""
+    value = dataset.get(keyword, None)
+    if value is None:
+        return []
+    if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
+        raise FormatError(f"{where}: expected items as {keyword}, got {str(value)[:60]!r}")
+    return list(value)
+
+
+def _as(kind: type[Number], value: Any, name: str, where: str) -> Number:
+    """A number of the file, which may hold anything in its place."""
+    try:
+        return kind(value)
+    except (TypeError, ValueError, OverflowError):
+        raise FormatError(
+            f"{where}: expected a number as {name}, got {str(value)[:60]!r}"
+        ) from None
 
 
 def _label(group: Any) -> str:

@@ -12,6 +12,7 @@ import os
 import h5py
 import numpy as np
 
+from biojepa.data._foreign import HDF5_ERRORS, raised_in
 from biojepa.data.mat_binary import MAX_DEPTH, MAX_VARIABLES, Variable
 from biojepa.errors import DataError, FormatError
 
@@ -46,8 +47,8 @@ def read_mat73(path: str | os.PathLike[str], *, max_bytes: int, where: str) -> d
     try:
         with h5py.File(path, "r") as file:
             return _group(file, max_bytes, where, 0)
-    except (OSError, RuntimeError, KeyError) as error:  # how HDF5 reports damage
-        if isinstance(error, FormatError):
+    except HDF5_ERRORS as error:
+        if isinstance(error, FormatError) or not raised_in(error, "h5py"):
             raise
         raise FormatError(
             f"{where}: expected a MATLAB 7.3 (HDF5) file, it is damaged or its writer was killed "

@@ -274,7 +274,7 @@ def _model_config(content: Mapping[str, Any]) -> tuple[ECGModelConfig, tuple[str
     if _EXTRA in content:
         try:
             config = ECGModelConfig.from_config(content[_EXTRA])
-        except (BiojepaError, TypeError) as error:
+        except BiojepaError as error:
             raise CheckpointError(f"settings of biojepa in the file: {error}") from error
     return config, unknown
 

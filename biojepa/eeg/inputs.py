@@ -5,7 +5,8 @@ Letters: n records, C channels, T samples at the model's rate.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -62,6 +63,30 @@ class EEGInputs:
         self.shortest = shortest
         self.window = window if source.continuous else None
         self.placed = _place(source, model, on_unknown)
+        self.positions = torch.tensor(self.placed.positions, dtype=torch.float32)
+
+    def only(self, names: Sequence[str]) -> None:
+        """Keep these channels, in this order.
+
+        Raises
+        ------
+        LeadError
+            If one is not there.
+        """
+        own = self.placed
+        missing = [name for name in names if name not in own.names]
+        if missing:
+            raise LeadError(
+                f"expected the channels of training, {', '.join(names)}; {', '.join(missing)} are "
+                "missing: the spatial filters need every one of them"
+            )
+        rows = [own.names.index(name) for name in names]
+        self.placed = replace(
+            own,
+            names=tuple(names),
+            index=tuple(own.index[i] for i in rows),
+            positions=tuple(own.positions[i] for i in rows),
+        )
         self.positions = torch.tensor(self.placed.positions, dtype=torch.float32)
 
     def read(self, index: int, start: int = 0, stop: int | None = None) -> Prepared:

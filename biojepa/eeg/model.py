@@ -192,6 +192,10 @@ class SignalEncoder(nn.Module):
         if x.valid is not None:
             there = x.valid[..., None] if x.valid.ndim == 2 else x.valid
             values = values.masked_fill(~there, 0.0)
+        return self.local_tokens(values)
+
+    def local_tokens(self, values: Tensor) -> Tensor:
+        """Local features (B, C S, D) of values (B, C, T) of any number of channels."""
         B, C, T = values.shape
         # the outer parts of braindecode's encoder only reshape, for a fixed number of channels
         local = values.reshape(B * C, 1, T)

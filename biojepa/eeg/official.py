@@ -8,9 +8,9 @@ parts hold the published keys:
     transformer.encoder.*               encoder.contextual.transformer.*, and target_encoder's
     transformer.decoder.*               predictor.transformer.*
 
-The mask query and the momentum copy are in no published file: the query starts at zero, the copy
-as the encoder. What a file does not say is taken as published, masks and targets as the defaults
-of `EEGModelConfig`.
+The downstream networks are in `_official_heads`. The mask query and the momentum copy are in no
+published file: the query starts at zero, the copy as the encoder. What a file does not say is taken
+as published, masks and targets as the defaults of `EEGModelConfig`.
 
 References
 ----------
@@ -27,7 +27,16 @@ from typing import Any, Literal
 from torch import Tensor
 
 from biojepa.data.montage import place_channels
+from biojepa.eeg._official_heads import (
+    CLASSES,
+    architecture_of,
+    build_classifier,
+    published_settings,
+    published_state,
+    split_head,
+)
 from biojepa.eeg.config import EEGModelConfig
+from biojepa.eeg.heads import SignalClassifierNet
 from biojepa.eeg.local_conv import CONV, n_samples_of
 from biojepa.eeg.model import SignalEncoder, build_jepa
 from biojepa.eeg.network import import_braindecode, network_settings
@@ -65,7 +74,7 @@ def load(
     settings: Mapping[str, Any] | None = None,
     ch_names: Sequence[str] | None = None,
     seed: int = 0,
-) -> MaskedJEPA:
+) -> MaskedJEPA | SignalClassifierNet:
     """Load published weights.
 
     Parameters
@@ -83,19 +92,35 @@ def load(
 
     Returns
     -------
-    MaskedJEPA
-        In eval mode, on the CPU.
+    MaskedJEPA or SignalClassifierNet
+        In eval mode, on the CPU. What a downstream file does not have of an encoder is fresh.
 
     Raises
     ------
     CheckpointError
         If the file is absent, damaged, hostile, of another kind, or does not hold what its own
         config describes.
-    LeadError
-        If a channel has no known place.
     """
     state, said = _read(path)
     said |= dict(settings or {})
+    architecture = architecture_of(state)
+    if architecture is None:
+        return _load_jepa(state, said, ch_names, path, seed)
+    state, head = split_head(state, architecture)
+    jepa = _load_jepa(state, said, ch_names, path, seed, whole=False)
+    return build_classifier(jepa, head, architecture, str(path))
+
+
+def _load_jepa(
+    state: State,
+    said: Mapping[str, Any],
+    ch_names: Sequence[str] | None,
+    path: Path | str,
+    seed: int,
+    *,
+    whole: bool = True,
+) -> MaskedJEPA:
+    """A Signal-JEPA of these weights; only if not `whole` may the transformers be missing."""
     config = _config(state, said, ch_names, str(path))
     try:
         jepa = build_jepa(config, seed=seed)
@@ -104,7 +129,11 @@ def load(
     own = jepa.state_dict()
     found = {_ours(key): value for key, value in state.items()}
     extra = sorted(key for key in state if _ours(key) not in own)
-    fresh = ("predictor.mask_query", "target_encoder.", f"encoder.{_TABLE}")
+    fresh: tuple[str, ...] = ("predictor.mask_query", "target_encoder.", f"encoder.{_TABLE}")
+    if not whole:
+        stacks = ("encoder.", "decoder.")
+        lacking = [s for s in stacks if not any(k.startswith("transformer." + s) for k in state)]
+        fresh += tuple(_ours(f"transformer.{stack}") for stack in lacking)
     missing = sorted(k for k in own if k not in found and not k.startswith(fresh))
     if extra or missing:
         raise CheckpointError(
@@ -121,14 +150,17 @@ def load(
     return jepa.eval()
 
 
-def save(jepa: MaskedJEPA, path: Path | str, *, layout: Layout = "full") -> None:
-    """Write a folder that braindecode's `SignalJEPA.from_pretrained` reads.
+def save(
+    model: MaskedJEPA | SignalClassifierNet, path: Path | str, *, layout: Layout = "full"
+) -> None:
+    """Write a folder that `from_pretrained` of braindecode's class of this network reads.
 
     Parameters
     ----------
-    jepa : MaskedJEPA
-        With a `SignalEncoder`. Its downstream contextual encoder is written; the mask query and
-        the settings of masks and targets are not: `SignalJEPA.save_pretrained` keeps them.
+    model : MaskedJEPA or SignalClassifierNet
+        With a `SignalEncoder`. Of a MaskedJEPA the downstream contextual encoder is written; the
+        mask query and the settings of masks and targets are not, which
+        `SignalJEPA.save_pretrained` keeps.
     path : path
         Written at once or not at all.
     layout : {"full", "without-chans"}
@@ -143,7 +175,7 @@ def save(jepa: MaskedJEPA, path: Path | str, *, layout: Layout = "full") -> None
     RunError
         If the folder cannot be written.
     """
-    encoder = jepa.encoder
+    encoder = model.encoder
     if not isinstance(encoder, SignalEncoder) or layout not in ("full", "without-chans"):
         raise ConfigError(
             f"expected a Signal-JEPA and layout 'full' or 'without-chans', got a "
@@ -157,15 +189,20 @@ def save(jepa: MaskedJEPA, path: Path | str, *, layout: Layout = "full") -> None
     path = Path(path)
     if path.is_dir() and any(path.iterdir()) and not (path / "config.json").is_file():
         raise CheckpointError(f"{path} holds other files: give a new folder for the model")
-    names = {ours: theirs for theirs, ours in _PARTS}
-    state = {}
-    for key, value in jepa.export_state().items():
-        prefix = next((p for p in names if key.startswith(p)), None)
-        if prefix is not None:
-            state[names[prefix] + key.removeprefix(prefix)] = value
+    settings, name = network_settings(encoder.config), "SignalJEPA"
+    if isinstance(model, SignalClassifierNet):
+        state, name = published_state(model), CLASSES[model.architecture]
+        settings = published_settings(model, settings)
+    else:
+        state = {}
+        names = {ours: theirs for theirs, ours in _PARTS}
+        for key, value in model.export_state().items():
+            prefix = next((p for p in names if key.startswith(p)), None)
+            if prefix is not None:
+                state[names[prefix] + key.removeprefix(prefix)] = value
     if layout == "without-chans":
-        del state[_TABLE]
-    config = import_braindecode().SignalJEPA(**network_settings(encoder.config)).get_config()
+        state.pop(_TABLE, None)
+    config = getattr(import_braindecode(), name)(**settings).get_config()
     write_folder(path, {"model": state}, {"config.json": config})
 
 
@@ -204,13 +241,11 @@ def _config(
     state: State, said: Mapping[str, Any], ch_names: Sequence[str] | None, where: str
 ) -> EEGModelConfig:
     """What the weights say, and what they cannot from the settings or as published."""
-    others = [k for k in state if k.startswith(("final_layer.", "spatial_conv."))]
     kernels = [state.get(f"feature_encoder.{i}.0.weight") for i in range(1, 64)]
     weights = [w for w in kernels if w is not None]
-    if others or not weights or any(w.ndim != 3 for w in weights):
+    if not weights or any(w.ndim != 3 for w in weights):
         raise CheckpointError(
-            f"{where}: expected the weights of a SignalJEPA for pretraining, got "
-            f"{others[:2] or list(state)[:3]}"
+            f"{where}: expected the weights of a Signal-JEPA, got {list(state)[:3]}"
         )
     spec = said.get("feature_encoder__conv_layers_spec") or CONV
     try:
@@ -235,9 +270,10 @@ def _config(
             spat_dim=spat_dim,
             time_dim=dim - spat_dim,
             dim=dim,
-            depth=_depth(state, "encoder"),
+            depth=_depth(state, "encoder") or int(said.get("transformer__num_encoder_layers") or 8),
             heads=int(said.get("transformer__nhead") or 8),
-            pred_depth=_depth(state, "decoder"),
+            pred_depth=_depth(state, "decoder")
+            or int(said.get("transformer__num_decoder_layers") or 4),
             hidden=2048 if hidden is None else len(hidden),
         )
     except CheckpointError:

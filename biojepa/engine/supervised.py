@@ -6,7 +6,7 @@ several processes give the same gradient. Letters: B batch, K outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from biojepa.engine.labelled import Augment, CropCollator, SupervisedBatch
+from biojepa.engine.loader import Collator
 from biojepa.engine.objective import Losses, Objective, ParamGroup, split_by_decay
 from biojepa.engine.signals import Signals
 from biojepa.errors import ConfigError, DataError
@@ -46,9 +47,13 @@ class SupervisedHead(Objective):
         The learning rate of a parameter is scaled by `layer_decay ** (deepest - depth)`.
     depth_of : callable (str) -> int, optional
         Depth of a parameter of the network by its name, 0 at the input.
+    late : mapping of str to int, optional
+        Modules of the network that do not move before so many steps: a warm-up of the rest.
     crop : int, optional
         Random crops of so many samples; see `CropCollator`.
     augment : callable (Signals, BatchKey) -> Signals, optional
+    collator : Collator, optional
+        In place of crops: makes a `SupervisedBatch` of what the data source fetches.
 
     Raises
     ------
@@ -75,8 +80,10 @@ class SupervisedHead(Objective):
         frozen: Sequence[str] = (),
         layer_decay: float = 1.0,
         depth_of: Callable[[str], int] | None = None,
+        late: Mapping[str, int] | None = None,
         crop: int | None = None,
         augment: Augment | None = None,
+        collator: Collator | None = None,
     ) -> None:
         super().__init__()
         if loss not in get_args(SupervisedLoss):
@@ -95,7 +102,8 @@ class SupervisedHead(Objective):
         self.loss: SupervisedLoss = loss
         self.frozen = tuple(frozen)
         self.layer_decay, self.depth_of = layer_decay, depth_of
-        self._collator = CropCollator(crop, augment)
+        self.late = dict(late or {})
+        self._collator: Collator = collator or CropCollator(crop, augment)
         self.register_buffer("class_weight", class_weight, persistent=False)
         self.register_buffer("pos_weight", pos_weight, persistent=False)
         for part in self._frozen_modules():
@@ -113,8 +121,8 @@ class SupervisedHead(Objective):
             part.eval()
         return self
 
-    def collator(self) -> CropCollator:
-        """Random crops."""
+    def collator(self) -> Collator:
+        """Random crops, or what was given."""
         return self._collator
 
     def forward(self, batch: SupervisedBatch, rng: torch.Generator) -> Losses:
@@ -144,22 +152,25 @@ class SupervisedHead(Objective):
         return encoder.contextualise(encoder.embed(x), valid=valid, layer=layer)
 
     def param_groups(self, recipe: Any = None) -> list[ParamGroup]:
-        """Decay or not, and by depth if there is a layer decay."""
+        """Decay or not, by depth if there is a layer decay, and by the step they start at."""
         groups = split_by_decay(self)
-        if self.layer_decay == 1.0 or self.depth_of is None:
+        decay = self.depth_of if self.layer_decay < 1.0 else None
+        if decay is None and not self.late:
             return groups
         names = [name for name, _ in self.network.named_parameters()]
-        deepest = max(self.depth_of(name) for name in names)
-        by_depth: dict[tuple[int, bool], ParamGroup] = {}
+        deepest = 0 if decay is None else max(decay(name) for name in names)
+        parts: dict[tuple[int, bool, int], ParamGroup] = {}
         for group in groups:
             for name, parameter in zip(group.names, group.params, strict=True):
-                depth = self.depth_of(name.removeprefix(_PREFIX))
+                own = name.removeprefix(_PREFIX)
+                depth = deepest if decay is None else decay(own)
+                start = max((s for m, s in self.late.items() if own.startswith(f"{m}.")), default=0)
                 scale = self.layer_decay ** (deepest - depth)
-                fresh = ParamGroup([], decay=group.decay, lr_scale=scale)
-                place = by_depth.setdefault((depth, group.decay), fresh)
+                fresh = ParamGroup([], decay=group.decay, lr_scale=scale, frozen_until=start)
+                place = parts.setdefault((depth, group.decay, start), fresh)
                 place.params.append(parameter)
                 place.names.append(name)
-        return [by_depth[key] for key in sorted(by_depth)]
+        return [parts[key] for key in sorted(parts)]
 
     def diagnose(self, batch: SupervisedBatch, rng: torch.Generator) -> dict[str, float]:
         """Nothing: labels tell how it goes; give `train` an `evaluate`."""

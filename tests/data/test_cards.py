@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from biojepa.data.cards import list_cards, load_card
+from biojepa.data.montage import place_channels
 from biojepa.ecg.recipes import PAPER_DATASETS
 from biojepa.errors import ConfigError
 from tests.conftest import ROOT
@@ -17,6 +18,19 @@ def test_every_card_loads_and_explains_what_it_does_not_know(name):
     for field in dataclasses.fields(card):
         if getattr(card, field.name) is None:
             assert card.reasons[field.name]
+
+
+FMRI = ["abide-1", "adhd-200", "adni-fmri", "cam-can", "development-fmri", "hcp-aging", "hcp-ya"]
+FMRI += ["oasis-3", "ukb-fmri"]
+
+
+@pytest.mark.parametrize("name", FMRI)
+def test_every_fmri_card_states_access_and_what_surprises(name):
+    card = load_card(name)
+    assert card.access in ("open", "credentialed")
+    assert card.licence or card.reasons["licence"]
+    assert card.quirks
+    assert card.unit == "arbitrary"
 
 
 @pytest.mark.parametrize("name", list(PAPER_DATASETS))
@@ -96,3 +110,15 @@ def test_a_faulty_card_is_an_error_that_says_where(tmp_path, old, new, part):
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ConfigError, match=part):
         load_card(path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["bnci2014-001", "brain-invaders-2012", "eegmmidb", "lee2019", "ssvep-exoskeleton", "tuh-eeg"],
+)
+def test_the_eeg_databases_have_cards_whose_channels_have_places(name):
+    card = load_card(name)
+    assert card.unit in ("uV", "arbitrary")
+    if card.leads is not None:
+        pytest.importorskip("mne")
+        assert len(place_channels(card.leads).names) == len(card.leads)

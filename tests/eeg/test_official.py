@@ -12,7 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from biojepa.eeg import official
+from biojepa.eeg._official_heads import CLASSES
 from biojepa.eeg.config import EEGModelConfig
+from biojepa.eeg.finetune import make_network
 from biojepa.eeg.model import build_jepa
 from biojepa.eeg.network import import_braindecode, network_settings
 from biojepa.engine.signals import Signals
@@ -120,8 +122,9 @@ def test_settings_that_the_weights_cannot_say_may_be_given(tmp_path, x, state):
         (lambda s: s.update(extra=torch.zeros(2)), "unexpected"),
         (lambda s: s.update({"transformer.encoder.norm.weight": torch.zeros(3)}), "shape"),
         (lambda s: s.update({"transformer.encoder.norm.weight": torch.full((16,), np.nan)}), "NaN"),
-        (lambda s: s.update({"final_layer.linear.weight": torch.zeros(2, 2)}), "pretraining"),
-        (lambda s: [s.pop(k) for k in list(s) if k.startswith("feature")], "pretraining"),
+        (lambda s: s.update({"final_layer.linear.weight": torch.zeros(2, 2)}), "unexpected"),
+        (lambda s: [s.pop(k) for k in list(s) if k.startswith("feature")], "Signal-JEPA"),
+        (lambda s: s.update({"spatial_conv.1.weight": torch.zeros(4, 1, 6, 1)}), "linear layer"),
     ],
 )
 def test_weights_of_another_model_are_refused(tmp_path, state, change, said):
@@ -166,3 +169,27 @@ def test_the_arguments_of_braindecode_are_those_of_the_config():
     settings = network_settings(config())
     assert settings["transformer__num_encoder_layers"] == 3
     assert isinstance(EEGModelConfig(("Cz",), ((0.0, 0.0, 0.1),)).conv[0], tuple)
+
+
+@pytest.mark.parametrize("architecture", ["pre-local", "post-local", "contextual"])
+def test_downstream_networks_go_to_braindecode_and_come_back(tmp_path, architecture):
+    jepa = build_jepa(config(hidden=2048, n_times=200))
+    options = {"n_times": 200, "n_channels": 7, "n_filters": 3, "seed": 0}
+    net = make_network(jepa, 2, architecture=architecture, **options).eval()
+    official.save(net, tmp_path / "net")
+    values = torch.randn(4, 7, 200, generator=torch.Generator().manual_seed(0))
+    x = Signals(values, jepa.encoder.xyz)
+    again = official.load(tmp_path / "net")
+    with torch.no_grad():
+        assert torch.allclose(again(x), net(x), atol=1e-6)
+    assert again.architecture == architecture
+    if architecture != "contextual":  # braindecode's needs the decoder, which is not used, as well
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            cls = getattr(import_braindecode(), CLASSES[architecture])
+            network = cls.from_pretrained(tmp_path / "net").eval()
+        with torch.no_grad():
+            assert torch.allclose(network(values), net(x), atol=1e-5)
+    (tmp_path / "net" / "config.json").unlink()
+    with pytest.raises(CheckpointError):
+        official.load(tmp_path / "net")

@@ -5,13 +5,19 @@ from __future__ import annotations
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from biojepa.eeg import SignalJEPA
+from biojepa.eeg import SignalJEPA, SignalJEPAClassifier
 from tests.eeg.published import needs_eeg
 
 pytestmark = needs_eeg
+BLOBS = (
+    "the classes differ in the offset and scale of a 2-sample record, which the band-pass and the "
+    "local encoder remove from an EEG on purpose"
+)
+TRAIN = {"check_classifiers_train": BLOBS}
 # (estimator, {check: reason of a declared failure}), at most three an estimator
 ESTIMATORS: list[tuple] = [
     (SignalJEPA(preset="tiny", steps=2, random_state=0), {}),
+    (SignalJEPAClassifier(preset="tiny", epochs=8, lr=1e-2, random_state=0), TRAIN),
 ]
 
 

@@ -214,6 +214,19 @@ def test_layer_decay_scales_the_rate_by_depth() -> None:
     )
 
 
+def test_a_late_module_waits_and_then_moves_with_the_rest() -> None:
+    moved = []
+    for steps in (4, 5):
+        network = Plain()
+        before = copy.deepcopy(network.state_dict())
+        objective = SupervisedHead(network, loss="ce", late={"first": 4})
+        data = LabelledRecords(list(np.ones((8, 3, 5), np.float32)), np.arange(8) % 2)
+        train(objective, data, TrainConfig(steps=steps, batch_size=8, warmup_steps=0))
+        after = network.state_dict()
+        moved.append({k.split(".")[0] for k in before if not torch.equal(before[k], after[k])})
+    assert moved == [{"last"}, {"first", "last"}]
+
+
 def test_crops_of_a_slice_are_those_of_the_global_batch() -> None:
     data, collator = _records(12), CropCollator(15)
     key = BatchKey(3, 7, np.arange(12), 12)

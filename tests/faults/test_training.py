@@ -228,10 +228,10 @@ ROWS: dict[str, Row] = {
         )
         for value in (np.nan, np.inf, -np.inf, 1e25)
     },
-    "T2-flat-lead": fine(prepared(lambda x: fill(x[1], 0.3)), "[[]True, False, True]"),
-    "T2-zero-lead": fine(prepared(lambda x: fill(x[1], 0)), "[[]True, False, True]"),
-    "T2-zero-record": fine(prepared(lambda x: fill(x, 0)), "[[]False, False, False]"),
-    "T2-nan-lead": fine(prepared(lambda x: fill(x[2], np.nan)), "[[]True, True, False]"),
+    "T2-flat-lead": fine(prepared(lambda x: fill(x[1], 0.3)), r"\[True, False, True\]"),
+    "T2-zero-lead": fine(prepared(lambda x: fill(x[1], 0)), r"\[True, False, True\]"),
+    "T2-zero-record": fine(prepared(lambda x: fill(x, 0)), r"\[False, False, False\]"),
+    "T2-nan-lead": fine(prepared(lambda x: fill(x[2], np.nan)), r"\[True, True, False\]"),
     "T2-saturated": fine(prepared(saturated), "'finite': True"),
     "T2-zero-record-features": fine(spoiled_record(lambda X: fill(X[1], 0)), "'finite': True"),
     "T2-saturated-features": fine(spoiled_record(lambda X: saturated(X[1])), "'finite': True"),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import h5py
 
+from biojepa.data._foreign import HDF5_ERRORS, raised_in
 from biojepa.data._paths import file_size, shown
 from biojepa.errors import FormatError
 
@@ -50,8 +51,8 @@ def open_datasets(
             if len(set(lengths.values())) > 1:
                 raise FormatError(f"{where}: expected as many rows in each, got {lengths}")
             yield found
-    except (OSError, RuntimeError, KeyError) as error:
-        if isinstance(error, FormatError):
+    except HDF5_ERRORS as error:
+        if isinstance(error, FormatError) or not raised_in(error, "h5py"):
             raise
         raise FormatError(
             f"{where} cannot be read as HDF5 ({error}): it was cut, damaged, or its writer was "
