@@ -92,6 +92,8 @@ def load_checkpoint(
             f"{folder} has format {state.get('format')}, this version reads {FORMAT}: use the "
             "version of biojepa that wrote it"
         )
+    if type(state.get("step")) is not int or state["step"] < 0:
+        raise CheckpointError(f"{folder} is damaged: state.json holds no number of steps")
     weights = read_tensors(folder / "model.safetensors")
     for name in objective.momentum_copies():
         path = folder / f"{name}.safetensors"
