@@ -61,12 +61,31 @@ def small_budget() -> str:
 
 def provenance() -> str:
     """Where the small budget figures come from."""
-    found = _read("ecg_small_budget.json")
+    found, choice = _read("ecg_small_budget.json"), _read("ecg_probe_choice.json")
     return (
         f"Command `{found['command']}` at commit `{found['commit'][:10]}`, torch {found['torch']}, "
         f"probe fixed beforehand by `ecg_probe_choice.json` (pool `{found['probe']['pool']}`, "
-        f"C = {found['probe']['C']})."
+        f"layer `{found['probe']['layer']}`, C = {found['probe']['C']}) on "
+        f"{choice['n_records']} other records, with an encoder pretrained on the "
+        f"{choice['n_pretraining']:,} records that are neither."
     )
+
+
+def shipped() -> str:
+    """What the model in the box reached, from its card."""
+    folder = ROOT / "biojepa" / "models" / "ecg-small"
+    card = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))
+    lines = ["| `ecg-small`, frozen, linear probe | mean AUC | over random weights |"]
+    lines.append("| --- | --- | --- |")
+    for name in ("without scale", "with scale"):
+        own, gap = card["results"][name]["mean_auc"], card["results"][name]["over_random"]
+        lines.append(
+            f"| {name} | {own['point']:.3f} ({own['low']:.3f} to {own['high']:.3f}) | "
+            f"{gap['mean']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f}) |"
+        )
+    lines.append("")
+    lines.append(f"Pretrained on {card['data']}; {card['results']['task']}.")
+    return "\n".join(lines)
 
 
 def speed() -> str:
@@ -98,6 +117,7 @@ def speed() -> str:
 NUMBERS: dict[str, Callable[[], str]] = {
     "small-budget": small_budget,
     "provenance": provenance,
+    "shipped": shipped,
     "speed": speed,
 }
 

@@ -51,6 +51,4 @@ def test_every_command_of_the_readme_exists():
     known = {name for name, _, _ in COMMANDS}
     commands = {name for name in named if name.split()[0] in {k.split()[0] for k in known}}
     assert commands <= known | {k.split()[0] for k in known}
-    described_later = {"benchmark ptbxl"}  # with its figures, once they are measured
-    described_later |= {"gradients", "prepare fmri", "pretrain fmri"}  # with the section on fMRI
-    assert {name for name in known if f"biojepa {name}" not in README} <= described_later
+    assert {name for name in known if f"biojepa {name}" not in README} == set()
