@@ -19,7 +19,7 @@ from sklearn.frozen import FrozenEstimator
 
 from biojepa.ecg.beats import BeatFeatures
 from biojepa.ecg.benchmark_data import BenchmarkData
-from biojepa.ecg.benchmark_encoders import PROBE_C, Encoders, FeatureMemo
+from biojepa.ecg.benchmark_encoders import PROBE_C, READING, Encoders, FeatureMemo
 from biojepa.ecg.classifier import ECGClassifier
 from biojepa.ecg.estimator import ECGJEPA
 from biojepa.ecg.scratch import ResNetClassifier
@@ -108,7 +108,7 @@ class RowMaker:
 
     def rows(self) -> list[Row]:
         """All rows, in the order of the table."""
-        pretrained = self.encoders.settings
+        pretrained = self.encoders.settings | {"reading": READING, "C": PROBE_C}
         return [
             Row(
                 name,
