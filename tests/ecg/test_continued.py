@@ -54,8 +54,10 @@ def test_own_records_of_fewer_leads_and_another_rate_continue_a_model(start: Pat
     for model in (before, after, same):
         model.set_params(fs=250, leads=FIRST.leads)
     features = before.transform(FIRST.values)
-    np.testing.assert_allclose(same.transform(FIRST.values), features, atol=1e-6)
-    assert np.abs(after.transform(FIRST.values) - features).max() > 1e-4
+    # the warm-up starts at 1e-6 whatever lr is; another window would move features by 0.1 and more
+    still, moved = (np.abs(m.transform(FIRST.values) - features).max() for m in (same, after))
+    assert still < 1e-3
+    assert moved > 5 * still
 
 
 def test_missing_leads_are_masked_and_named_or_refused(start: Path) -> None:
