@@ -232,8 +232,9 @@ class StoreRecords:
 
     def lengths(self) -> set[tuple[int, float]]:
         """The different lengths (samples) and rates (hertz) that there are."""
-        pairs = np.stack([self.store.lengths.astype(np.float64), self.store.rates_hz])
-        return {(int(n), float(rate)) for n, rate in np.unique(pairs, axis=1).T}
+        # as one complex number each: sorting rows takes ten times as long
+        pairs = np.unique(self.store.lengths + 1j * self.store.rates_hz)
+        return {(int(pair.real), float(pair.imag)) for pair in pairs}
 
     def read(self, index: int, start: int = 0, stop: int | None = None) -> Recording:
         """A record, or a piece of it."""
@@ -244,7 +245,7 @@ class StoreRecords:
 
     def identity(self, index: int) -> str:
         """Id of the record."""
-        return str(self.store.record_ids[index])
+        return self.store.record_id(index)
 
     def fingerprint(self) -> str:
         """Hash over the hashes of the shards."""

@@ -173,6 +173,11 @@ class SignalStore:
             notes=tuple(notes),
         )
 
+    def record_id(self, index: int) -> str:
+        """Name of one record; all of them are `record_ids`."""
+        shard, row = self._locate(index)
+        return shard.text("record_id", row)
+
     def gain(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Size of a step and offset of each channel of a record, in `unit`.
 

@@ -234,12 +234,12 @@ def pretrain(
         jepa.load_export(init.jepa.export_state(), where="init")
     statement = training_statement(records)
     seen = statement if init is None else joined_statement(init.training, statement)
-    settings = {
+    settings: dict[str, Any] = {
         "modality": "ecg",
         "recipe": recipe.name,
         "model": config.to_config(),
         "preprocess": preprocess.to_config(),
-        "data": statement["fingerprint"],
+        "data": records.fingerprint(),
     }
     plan = None
     if isinstance(records, MixedRecords):
