@@ -164,6 +164,8 @@ def arrange_leads(
             f"{len(source)} ({', '.join(source)}): pass one name per channel, in the order of the "
             "data; axes are (..., channels, time)"
         )
+    if source == target:  # the usual case
+        return array.astype(np.float32, order="C"), np.ones(len(target), dtype=bool)
     index = {lead.casefold(): i for i, lead in enumerate(source)}
 
     def channel(lead: str) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ import sys
 from tests.benchmarks.measure import RESULTS, ROOT, bar, machine, report, verdict
 
 THREADED = ("bench_pretrain", "bench_features")
-OTHERS = ("bench_readers", "bench_import", "bench_memory", "bench_large_store")
+OTHERS = ("bench_readers", "bench_preprocess", "bench_import", "bench_memory", "bench_large_store")
 OVERHEAD = "bench_engine_overhead"
 
 
