@@ -19,7 +19,10 @@ from biojepa.errors import DataError
 from biojepa.plotting.curves import COLOURS
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
-_LOSS = LinearSegmentedColormap.from_list("loss", ["#B34E00", "#F5D7B5", "#FFFFFF", "#56B4E9"])
+# white in the middle, which is no change
+_LOSS = LinearSegmentedColormap.from_list(
+    "loss", [(0.0, "#B34E00"), (0.3, "#F5D7B5"), (0.5, "#FFFFFF"), (1.0, "#56B4E9")]
+)
 _GREY = "#555555"
 
 

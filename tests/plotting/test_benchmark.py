@@ -67,6 +67,7 @@ def test_the_heat_map_says_the_change_in_hundredths() -> None:
     (image,) = figure.axes[0].get_images()
     expected = [[-0.01, -0.2, -0.1], [0.01, -0.2, -0.01]]
     assert np.asarray(image.get_array()) == pytest.approx(np.array(expected))
+    assert image.cmap(image.norm(0.0))[:3] == pytest.approx((1, 1, 1), abs=0.02)
     assert {"-20", "-10", "-1", "+1", "noise", "leads"} <= written(figure)
 
 
