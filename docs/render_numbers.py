@@ -71,6 +71,38 @@ def provenance() -> str:
     )
 
 
+def benchmark() -> str:
+    """Rows of the PTB-XL benchmark that were run, and its verdict."""
+    found = _read("ptbxl_benchmark/results.json")
+    lines = ["| row | mean AUC | over the strongest baseline | AUPRC | ECE, scaled | seeds |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    for row in found["rows"]:
+        auc, gap = row["auc"], row["difference"]
+        over = "is that baseline"
+        if gap:
+            over = f"{gap['point']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
+        lines.append(
+            f"| {row['title']} | {auc['point']:.3f} ({auc['low']:.3f} to {auc['high']:.3f}) | "
+            f"{over} | {row['auprc']:.3f} | {row['ece_scaled']:.3f} | {len(row['seeds'])} |"
+        )
+    lines += ["", f"{found['verdict']} {found['overlap'].capitalize()}."]
+    return "\n".join(lines)
+
+
+def label_efficiency() -> str:
+    """Mean AUC by share of the labels."""
+    found = _read("ptbxl_benchmark/results.json")["label_efficiency"]
+    shares = [point["fraction"] for point in next(iter(found.values()))]
+    lines = ["| row | " + " | ".join(f"{share:.0%}" for share in shares) + " |"]
+    lines.append("| --- |" + " --- |" * len(shares))
+    for name, points in found.items():
+        cells = " | ".join(
+            f"{statistics.mean(point['auc']):.3f}" if point["auc"] else "-" for point in points
+        )
+        lines.append(f"| `{name}` | {cells} |")
+    return "\n".join(lines)
+
+
 def shipped() -> str:
     """What the model in the box reached, from its card."""
     folder = ROOT / "biojepa" / "models" / "ecg-small"

@@ -16,10 +16,10 @@ from biojepa.ecg.ptbxl import Task
 
 MORE = """\
 examples:
-  biojepa benchmark ptbxl path/to/ptb-xl -o bench
-  biojepa benchmark ptbxl path/to/ptb-xl -o bench --rows chance,random-init,jepa-linear --seeds 1
-  biojepa benchmark ptbxl path/to/ptb-xl -o bench --pretrain more_ecgs/ --label-efficiency
-  biojepa benchmark ptbxl path/to/ptb-xl --recipe paper-xs --dry-run"""
+  biojepa benchmark ptbxl ptb-xl/ -o bench
+  biojepa benchmark ptbxl ptb-xl/ -o bench --rows frozen,beats-lr --seeds 1
+  biojepa benchmark ptbxl ptb-xl/ -o bench --pretrain more/ --label-efficiency
+  biojepa benchmark ptbxl ptb-xl/ --recipe paper-xs --dry-run"""
 
 
 @dataclass(frozen=True)

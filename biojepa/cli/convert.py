@@ -23,7 +23,7 @@ MORE = """\
 examples:
   biojepa convert vitxs.pt my_model           (then: biojepa embed my_model ...)
   biojepa convert my_run ours.pt --layout minified
-  biojepa convert published_classifier.pt my_classifier --classes CD,HYP,MI,NORM,STTC
+  biojepa convert published.pt my_classifier --classes CD,HYP,MI,NORM,STTC
   biojepa convert my_classifier ours.pt
 Signal files are not converted here: see `biojepa prepare`."""
 

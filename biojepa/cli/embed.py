@@ -29,7 +29,7 @@ examples:
   biojepa embed my_run my_store -o features.npz --scale
   biojepa embed my_run ecgs.npy --fs 500 --leads I,II,V1,V2,V3,V4,V5,V6 \\
       --units uV -o features.csv
-  biojepa embed my_classifier holter.edf resting.dcm --probabilities -o features.csv
+  biojepa embed my_classifier holter.edf --probabilities -o features.csv
 In Python: ECGJEPA.from_pretrained("my_run").transform(["my_ecgs/"])"""
 CHUNK_VALUES = 8 << 20  # samples held at a time: 32 MB of float32
 

@@ -25,7 +25,7 @@ COMMANDS = (
     ("pretrain fmri", "pretrain a Brain-JEPA on region series of any atlas", "pretrain_fmri"),
     ("gradients", "connectivity gradients of your atlas, as a table", "gradients"),
     ("resume", "go on with a run that was stopped, exactly where it stopped", "resume"),
-    ("embed", "features of recordings, as a table for R, SPSS or scikit-learn", "embed"),
+    ("embed", "features of recordings, as a table for R, SPSS or Python", "embed"),
     ("benchmark ptbxl", "compare JEPA with its baselines on PTB-XL, as a report", "benchmark"),
     ("info", "say what a model, run, store, checkpoint or dataset is", "info"),
     ("convert", "published ECG-JEPA checkpoints to model folders and back", "convert"),

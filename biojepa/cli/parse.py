@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import io
 import os
 import sys
 import textwrap
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from typing import Any, TypeVar
 
 import tyro
@@ -39,17 +41,22 @@ def parse(options: type[T], name: str, argv: Sequence[str], *, more: str = "") -
     # tyro wraps at the terminal's width; in a pipe or a file 80 columns read best
     if not sys.stdout.isatty():
         os.environ.setdefault("COLUMNS", "80")
+    shown = io.StringIO()
     try:
-        return tyro.cli(
-            options,
-            prog=f"biojepa {name}",
-            description=" ".join(first.split()),
-            args=list(argv),
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
+        with redirect_stdout(shown) if asks_help and not sys.stdout.isatty() else nullcontext():
+            return tyro.cli(
+                options,
+                prog=f"biojepa {name}",
+                description=" ".join(first.split()),
+                args=list(argv),
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
     except SystemExit:
         if asks_help:
-            print("\n".join(part for part in (_wrapped(rest), more) if part))
+            usage, _, table = shown.getvalue().partition("\n")
+            lines = textwrap.wrap(usage, 80, subsequent_indent=" " * 8, break_on_hyphens=False)
+            parts = ["\n".join([*lines, table.rstrip("\n")]), _wrapped(rest), more]
+            print("\n".join(part for part in parts if part))
         raise
 
 

@@ -38,9 +38,10 @@ def test_a_run_leaves_model_curves_card_and_settings(trained: Path, store: Path)
 def test_the_model_is_that_of_the_last_checkpoint(trained: Path) -> None:
     latest = latest_checkpoint(trained)
     assert latest is not None
-    target = read_tensors(latest / "target_encoder.safetensors")
-    model = ECGJEPA.from_pretrained(trained).jepa_.target_encoder.state_dict()
-    assert all(bool((model[key] == value).all()) for key, value in target.items())
+    kept = read_tensors(latest / "model.safetensors")
+    model = ECGJEPA.from_pretrained(trained).jepa_.downstream_encoder.state_dict()
+    assert model.keys()
+    assert all(bool((kept[f"encoder.{key}"] == value).all()) for key, value in model.items())
 
 
 def test_store_files_and_array_are_all_data(
