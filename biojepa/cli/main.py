@@ -22,6 +22,7 @@ COMMANDS = (
     ("prepare fmri", "turn fMRI images or region series into one store", "prepare_fmri"),
     ("prepare", "turn files of recordings into one store for fast training", "prepare"),
     ("pretrain ecg", "pretrain an ECG-JEPA on your recordings, without labels", "pretrain"),
+    ("pretrain eeg", "pretrain a Signal-JEPA on EEG of any montage", "pretrain_eeg"),
     ("pretrain fmri", "pretrain a Brain-JEPA on region series of any atlas", "pretrain_fmri"),
     ("gradients", "connectivity gradients of your atlas, as a table", "gradients"),
     ("resume", "go on with a run that was stopped, exactly where it stopped", "resume"),

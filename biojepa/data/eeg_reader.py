@@ -26,7 +26,7 @@ from biojepa.data.edf_header import (
     header_size,
     parse_header,
 )
-from biojepa.data.montage import clean_name, template_positions
+from biojepa.data.montage import clean_name
 from biojepa.errors import DataError, FormatError, LeadError, PlausibilityWarning
 from biojepa.extras import require
 
@@ -49,7 +49,9 @@ _UNREADABLE = (
     configparser.Error,
 )
 _NOT_EEG = re.compile(
-    r"ecg|ekg|eog|emg|stim|status|trig|resp|spo2|temp|acc|gsr|event", re.IGNORECASE
+    "ecg|ekg|eog|emg|stim|status|trig|event|mark|resp|flow|snore|thor|abd|pleth|puls|spo2|sao2|"
+    "temp|acc|gsr|photic|pressure|light|battery|position",
+    re.IGNORECASE,
 )
 
 
@@ -214,15 +216,11 @@ def _check_length(header: EDFHeader, size: int, allow_truncated: bool, where: st
 
 
 def _eeg_signals(header: EDFHeader, where: str) -> list[EDFSignal]:
-    """Signals called EEG or by an electrode; else those that are called nothing else."""
+    """Signals called EEG, and those that are called nothing else: a bipolar one is to be seen."""
     signals = [s for s in header.signals if not _marks(s) and s.n_samples]
-    known = template_positions()
     chosen = [
-        s
-        for s in signals
-        if s.label.lower().startswith("eeg") or clean_name(s.label).lower() in known
+        s for s in signals if s.label.lower().startswith("eeg") or not _NOT_EEG.search(s.label)
     ]
-    chosen = chosen or [s for s in signals if not _NOT_EEG.search(s.label)]
     if not chosen:
         raise LeadError(
             f"{where}: expected an EEG channel, got "

@@ -46,7 +46,7 @@ def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]
 
 
 def test_pretrain_wants_a_modality(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["pretrain", "eeg", "x"]) == 2
+    assert main(["pretrain", "emg", "x"]) == 2
     assert "biojepa pretrain ecg" in capsys.readouterr().err
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from biojepa.data.eeg_reader import find_eeg, read_eeg
 from biojepa.data.eeg_records import open_eeg
+from biojepa.eeg import SignalJEPA
 from biojepa.errors import DataError, FormatError, LeadError, PlausibilityWarning
 from tests.conftest import real_data
 from tests.eeg.published import needs_eeg
@@ -81,6 +82,14 @@ def test_other_channels_are_left_out_by_name_and_rates_are_not_raised(tmp_path):
         raw = read_eeg(path)
     assert raw.ch_names == ["Fp1", "Cz"]
     assert raw.n_times == 800
+
+
+def test_a_bipolar_channel_is_an_error_that_names_it_or_is_dropped(tmp_path):
+    path = write_edf(tmp_path / "a.edf", ("Fp1-F7", "C3", "Cz", "ECG"), n_records=20)
+    jepa = SignalJEPA(preset="tiny", steps=1, random_state=0)
+    with pytest.raises(LeadError, match="Fp1-F7"):
+        jepa.fit([path, path])
+    assert jepa.set_params(on_unknown="drop").fit([path]).channels_.dropped == ("Fp1-F7",)
 
 
 def test_eeg_channels_of_different_rates_are_refused(tmp_path):
