@@ -70,12 +70,18 @@ def describe(given: str) -> tuple[str, Rows]:
         if path.suffix in (".pt", ".pth", ".ckpt"):
             return _published(path)
         raise DataError(f"{path} is no model or store; for recordings: biojepa doctor {path}")
+    from biojepa.estimators.saved import locate_model, shipped_models
+
+    shipped = shipped_models()
+    if given in shipped:
+        return _model(locate_model(given))
     cards = list_cards()
     if given in cards:
         return _card(given)
-    near = difflib.get_close_matches(given, cards, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"dataset cards: {', '.join(cards)}"
-    raise DataError(f"nothing at {given!r}, and no dataset card of that name: {hint}")
+    near = difflib.get_close_matches(given, [*shipped, *cards], n=1)
+    known = f"models: {', '.join(shipped)}; dataset cards: {', '.join(cards)}"
+    hint = f"did you mean {near[0]!r}?" if near else known
+    raise DataError(f"nothing at {given!r}, and no shipped model or card of that name: {hint}")
 
 
 def _model(path: Path) -> tuple[str, Rows]:
@@ -93,9 +99,19 @@ def _model(path: Path) -> tuple[str, Rows]:
     seen = read_json(path / "training.json") if (path / "training.json").is_file() else {}
     rows += _seen(seen)
     rows += _metrics(head.get("metrics") or {})
+    if (path / "model_card.json").is_file():
+        rows += _model_card(read_json(path / "model_card.json"))
     rows.append(("hashes", "right"))
     rows.append(("written by", f"biojepa {head.get('biojepa_version', 'of unknown version')}"))
     return f"{path}: a model", rows
+
+
+def _model_card(card: dict[str, Any]) -> Rows:
+    rows: Rows = [
+        (key, str(card[key])) for key in ("data", "attribution", "licence") if key in card
+    ]
+    rows += [("limit", str(text)) for text in card.get("limits", [])]
+    return rows
 
 
 def _run(path: Path) -> tuple[str, Rows]:

@@ -120,6 +120,11 @@ def load_model(
     return config, read_tensors(path / "model.safetensors"), read_json(path / "training.json")
 
 
+def shipped_models() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(p.parent.name for p in SHIPPED.glob("*/config.json"))
+
+
 def locate_model(name: str | PathLike) -> Path:
     """Folder of a model: a path, a shipped name, or a download from the Hub.
 
@@ -143,7 +148,7 @@ def locate_model(name: str | PathLike) -> Path:
             return Path(hub.snapshot_download(str(name)))
         except (OSError, ValueError) as error:
             raise CheckpointError(f"cannot fetch {str(name)!r} from the Hub: {error}") from error
-    shipped = sorted(p.name for p in SHIPPED.iterdir()) if SHIPPED.is_dir() else []
+    shipped = shipped_models()
     raise CheckpointError(
         f"no model at {str(name)!r}: expected a folder with config.json and model.safetensors"
         + (f", or one of the shipped names {', '.join(shipped)}" if shipped else "")

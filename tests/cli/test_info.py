@@ -63,3 +63,17 @@ def test_what_is_nothing_known_is_said(
     ):
         assert main(["info", path]) == 1
         assert part in capsys.readouterr().err
+
+
+def test_a_shipped_model_is_described_by_name_with_its_limits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["info", "ecg-small"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "CC BY 4.0" in text
+    assert "not a medical device" in text
+
+
+def test_a_mistyped_model_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "ecg-smal"]) != 0
+    assert "did you mean 'ecg-small'" in capsys.readouterr().err
