@@ -51,5 +51,4 @@ def test_every_command_of_the_readme_exists():
     known = {name for name, _, _ in COMMANDS}
     commands = {name for name in named if name.split()[0] in {k.split()[0] for k in known}}
     assert commands <= known | {k.split()[0] for k in known}
-    described_later = {"pretrain eeg"}  # with the section on EEG
-    assert {name for name in known if f"biojepa {name}" not in README} <= described_later
+    assert {name for name in known if f"biojepa {name}" not in README} == set()
