@@ -149,6 +149,8 @@ def speed() -> str:
 NUMBERS: dict[str, Callable[[], str]] = {
     "small-budget": small_budget,
     "provenance": provenance,
+    "benchmark": benchmark,
+    "label-efficiency": label_efficiency,
     "shipped": shipped,
     "speed": speed,
 }
