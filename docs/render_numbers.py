@@ -103,6 +103,19 @@ def label_efficiency() -> str:
     return "\n".join(lines)
 
 
+def diagnostics() -> str:
+    """Rank correlation of the label-free diagnostics with probe AUC, by regulariser."""
+    found = _read("ecg_diagnostics.json")["spearman"]
+    runs = list(next(iter(found.values())))
+    heads = [f"{run} ({next(iter(found.values()))[run]['n']})" for run in runs]
+    lines = ["| diagnostic | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(runs)]
+    for name, by_run in found.items():
+        cells = (by_run[run]["rho"] for run in runs)
+        shown = " | ".join("-" if rho is None else f"{rho:+.2f}" for rho in cells)
+        lines.append(f"| `{name}` | {shown} |")
+    return "\n".join(lines)
+
+
 def shipped() -> str:
     """What the model in the box reached, from its card."""
     folder = ROOT / "biojepa" / "models" / "ecg-small"
@@ -151,6 +164,7 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "small-budget": small_budget,
     "provenance": provenance,
     "benchmark": benchmark,
+    "diagnostics": diagnostics,
     "label-efficiency": label_efficiency,
     "shipped": shipped,
     "speed": speed,
