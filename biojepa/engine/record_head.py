@@ -7,7 +7,8 @@ standardised over the batch so that what all records share asks for nothing:
     mean square of ( head(mean of context tokens) - standardise(mean of target tokens) )
 
 Ours; the idea of a target for the whole view beside those of its parts is that of DINO and BYOL.
-Measured on real ECGs: `python -m biojepa.ecg.studies` and docs/measurements.md.
+What a preset with it reaches is in docs/measurements.md; what it adds by itself was not measured by
+a committed command.
 
 Shapes: B batch, K context tokens, N tokens, D width.
 """
