@@ -147,6 +147,7 @@ def run_benchmark(
         n_train=len(protocol.splits[0].train),
         not_run=not_run,
         pretraining_minutes=encoders.minutes(),
+        spent=sum((s.spent for runs in scores.values() for s in runs.values()), encoders.total()),
         labels=labels,
         robustness=disturbed,
         pictures=saliency_pictures(run, data, protocol) if settings.saliency else (),
@@ -171,11 +172,11 @@ def _score_rows(
     scores: dict[str, dict[int, Scores]] = {}
     not_run: dict[str, str] = {}
     for row in rows:
-        for seed in range(settings.n_seeds if row.seeded else 1):
+        for seed in range(min(settings.n_seeds, row.n_seeds or settings.n_seeds)):
             found = folder.get(row, seed)
             if found is None:
                 say(f"{row.name}, seed {seed}")
-                before = encoders.seconds
+                before = encoders.spent
                 try:
                     found = run_row(
                         row, data.labelled, protocol, seed, allow_leakage=settings.allow_leakage
@@ -186,8 +187,8 @@ def _score_rows(
                     say(f"  not run: {error}")
                     not_run[row.name] = str(error)
                     break
-                pretraining_s = encoders.seconds - before  # shared by rows, counted apart
-                found = replace(found, seconds=found.seconds - pretraining_s)
+                pretraining = encoders.spent - before  # shared by rows, counted apart
+                found = replace(found, spent=found.spent - pretraining)
                 folder.put(row, seed, found)
             scores.setdefault(row.name, {})[seed] = found
     return scores, not_run

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -25,12 +24,15 @@ from biojepa.ecg.estimator import ECGJEPA
 from biojepa.ecg.mae import ECGMAE
 from biojepa.ecg.recipes import get_recipe
 from biojepa.engine.files import read_json, write_text
+from biojepa.evaluation.spent import Spent
 
 Say = Callable[[str], None]
 # what `python -m biojepa.ecg.small_budget --choose` fixed on other records; a test compares them
 READING: dict[str, Any] = {"pool": "mean_std", "layer": "all"}
 PROBE_C = 0.003
-CONTINUED_SHARE = 0.25  # ours: of the steps of a whole pretraining
+# ours: of the steps of a whole pretraining
+CONTINUED_SHARE = 0.25
+TRAIN_ONLY_SHARE = 0.5  # where there is an unlabelled set, of which this is the small sister
 
 
 class FeatureMemo:
@@ -86,7 +88,7 @@ class Encoders:
     ) -> None:
         self.data, self.folder, self.preset, self.steps = data, folder, preset, steps
         self.pretraining, self.say = pretraining, say
-        self.seconds = 0.0  # spent on pretraining by this object
+        self.spent = Spent()  # on pretraining by this object
         self._made: dict[str, ECGJEPA] = {}
 
     @property
@@ -122,28 +124,35 @@ class Encoders:
 
     def train_only(self, seed: int, X: NDArray) -> ECGJEPA:
         """Pretrained on the training part alone, also where there is an unlabelled set."""
-        return self._fit("jepa", seed, _hash(X), self._new(seed), X)[0]
+        estimator = self._new(seed)
+        if self.pretraining is not None:
+            estimator.set_params(steps=self._steps(TRAIN_ONLY_SHARE))
+        return self._fit("jepa", seed, _hash(X), estimator, X)[0]
 
     def continued(self, seed: int, X: NDArray) -> ECGJEPA:
         """Pretrained, then continued on the training part."""
         _, folder = self._pretrained(seed, X)
-        steps = self.steps or get_recipe(self.preset).train.steps
-        more = max(1, round(CONTINUED_SHARE * steps))
-        estimator = self._new(seed).set_params(init=folder, steps=more)
+        estimator = self._new(seed).set_params(init=folder, steps=self._steps(CONTINUED_SHARE))
         return self._fit("continued", seed, _hash(X) + folder.name, estimator, X)[0]
 
     def seconds_of(self, estimator: ECGJEPA) -> float:
         """How long the pretraining of one of these encoders took, seconds."""
         name = next(name for name, made in self._made.items() if made is estimator)
-        return float(read_json(self.folder / "pretrained" / f"{name}.json")["seconds"])
+        return float(read_json(self.folder / "pretrained" / f"{name}.json")["wall_s"])
 
     def minutes(self) -> dict[str, float]:
         """Minutes of a pretraining of each kind in the folder, mean over seeds and splits."""
         notes = sorted((self.folder / "pretrained").glob("*.json"))
         spent: dict[str, list[float]] = {}
         for path in notes:
-            spent.setdefault(path.name.partition("-")[0], []).append(read_json(path)["seconds"])
+            spent.setdefault(path.name.partition("-")[0], []).append(read_json(path)["wall_s"])
         return {f"{kind} ({len(s)})": sum(s) / len(s) / 60 for kind, s in spent.items()}
+
+    def total(self) -> Spent:
+        """Spent on all pretraining in the folder."""
+        notes = sorted((self.folder / "pretrained").glob("*.json"))
+        found = (read_json(path) for path in notes)
+        return sum((Spent(n["wall_s"], n["cpu_s"]) for n in found), Spent())
 
     def _pretrained(
         self, seed: int, X: NDArray, make: type[ECGJEPA] = ECGJEPA
@@ -154,6 +163,9 @@ class Encoders:
             return self._fit(kind, seed, _hash(X), estimator, X)
         estimator.set_params(fs=given.rate_hz, leads=given.leads, units=given.units)
         return self._fit(kind, seed, given.fingerprint, estimator, given.X)
+
+    def _steps(self, share: float) -> int:
+        return max(1, round(share * (self.steps or get_recipe(self.preset).train.steps)))
 
     def _new(self, seed: int, make: type[ECGJEPA] = ECGJEPA) -> ECGJEPA:
         return make(
@@ -174,14 +186,16 @@ class Encoders:
             if path.is_dir():
                 self._made[name] = type(estimator).from_pretrained(path)
             else:
-                began = time.perf_counter()
+                began = Spent.now()
                 self._made[name] = estimator.fit(X)
-                seconds = time.perf_counter() - began
-                self.seconds += seconds
-                note = {"seconds": seconds, "n_records": estimator.training_["n_records"]}
+                spent = Spent.now() - began
+                self.spent += spent
+                note = asdict(spent) | {"n_records": estimator.training_["n_records"]}
                 write_text(path.with_name(name + ".json"), json.dumps(note) + "\n")
                 estimator.save_pretrained(path)
-                self.say(f"  {name}: pretrained on {note['n_records']:,} records, {seconds:.0f} s")
+                self.say(
+                    f"  {name}: pretrained on {note['n_records']:,} records, {spent.wall_s:.0f} s"
+                )
         return self._for_data(self._made[name]), path
 
     def _for_data(self, estimator: ECGJEPA) -> ECGJEPA:

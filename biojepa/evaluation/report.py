@@ -18,6 +18,7 @@ from biojepa.data.csv_safe import write_csv
 from biojepa.engine.files import write_text
 from biojepa.evaluation import html
 from biojepa.evaluation.bootstrap import BootstrapResult
+from biojepa.evaluation.spent import Spent
 from biojepa.evaluation.studies import LabelPoint
 from biojepa.evaluation.table import RowResult
 from biojepa.plotting.benchmark import (
@@ -58,6 +59,8 @@ class Outcome:
         Judged records, and labelled records of a training part.
     not_run : mapping of row to reason
     pretraining_minutes : mapping of encoder to float
+    spent : Spent
+        On all rows, seeds and pretrainings of the table, also those of an earlier start.
     labels : mapping of row to sequence of LabelPoint
     robustness : mapping of row to mapping of family to mapping of level to float
     pictures : sequence of Picture
@@ -75,6 +78,7 @@ class Outcome:
     n_train: int
     not_run: Mapping[str, str] = field(default_factory=dict)
     pretraining_minutes: Mapping[str, float] = field(default_factory=dict)
+    spent: Spent = Spent()
     labels: Mapping[str, Sequence[LabelPoint]] = field(default_factory=dict)
     robustness: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     pictures: Sequence[Picture] = ()
@@ -166,6 +170,7 @@ _COLUMNS = (
     "ece",
     "ece_scaled",
     "minutes",
+    "cpu_minutes",
 )
 
 
@@ -175,7 +180,8 @@ def _lines(outcome: Outcome) -> list[list[object]]:
     for r in outcome.results:
         d = r.difference
         gap = ["", "", ""] if d is None else [d.point, d.low, d.high]
-        fixed = [r.auprc, r.f1, r.brier, r.brier_scaled, r.ece, r.ece_scaled, r.minutes]
+        fixed = [r.auprc, r.f1, r.brier, r.brier_scaled, r.ece, r.ece_scaled]
+        fixed += [r.minutes, r.cpu_minutes]
         line = [r.name, "all", r.auc.point, r.auc.low, r.auc.high, *gap, *fixed]
         lines.append([*line, *r.per_class["auc"].tolist()])
         empty = [""] * (len(line) - 3 + len(r.per_class))
@@ -195,6 +201,7 @@ def _numbers(outcome: Outcome) -> dict[str, Any]:
         "rows": [result.numbers() for result in outcome.results],
         "not_run": dict(outcome.not_run),
         "pretraining_minutes": dict(outcome.pretraining_minutes),
+        "spent": asdict(outcome.spent),
         "label_efficiency": {n: [asdict(p) for p in c] for n, c in outcome.labels.items()},
         "robustness": {name: dict(found) for name, found in outcome.robustness.items()},
         "limits": list(outcome.limits),
@@ -242,6 +249,10 @@ def _table(outcome: Outcome) -> list[str]:
                 f"Pretraining, shared by rows (number of runs): {'; '.join(spent)} each."
             )
         )
+    if outcome.spent.wall_s:
+        wall, cpu = outcome.spent.wall_s / 60, outcome.spent.cpu_s / 60
+        whole = f"The whole table took {wall:.0f} minutes, {cpu:.0f} minutes of processor time."
+        parts.append(html.paragraph(whole))
     classes = list(outcome.results[0].per_class.index) if outcome.results else []
     by_class = [
         [r.title, *(_number(r.per_class.loc[c, "auc"]) for c in classes)] for r in outcome.results

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -26,6 +25,7 @@ from biojepa.engine.files import check_folder, read_json, read_tensors, write_fo
 from biojepa.errors import DataError
 from biojepa.evaluation.metrics import Floats
 from biojepa.evaluation.protocol import Protocol as EvaluationProtocol
+from biojepa.evaluation.spent import Spent
 
 Signals = NDArray[np.float32]
 Kind = Literal["chance", "random", "classical", "supervised", "mae", "jepa"]
@@ -56,8 +56,8 @@ class Row:
     make : callable
         `make(seed, X_train) -> Classifier`; the signals of the training part are for pretraining
         without labels.
-    seeded : bool
-        False if every seed gives the same.
+    n_seeds : int or None
+        At most so many seeds: 1 if every seed gives the same, or if seeds cost too much.
     settings : mapping
         All else that the scores depend on, JSON-able: scores of other settings are not reused.
     """
@@ -66,7 +66,7 @@ class Row:
     title: str
     kind: Kind
     make: Callable[[int, Signals], Classifier]
-    seeded: bool = True
+    n_seeds: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -78,12 +78,12 @@ class Scores:
     ----------
     values : ndarray, shape (n, C)
         Of test and validation records; NaN elsewhere.
-    seconds : float
-        Of fitting and scoring.
+    spent : Spent
+        On fitting and scoring.
     """
 
     values: Floats
-    seconds: float
+    spent: Spent
 
 
 @dataclass(frozen=True)
@@ -171,13 +171,13 @@ def run_row(
         If the row gives scores of another shape.
     """
     values = np.full(data.y.shape, np.nan)
-    began = time.perf_counter()
+    began = Spent.now()
     for split in protocol.splits:
         judged = np.concatenate([split.test, split.validation])
         check_no_leakage(data.groups[split.train], data.groups[judged], allow_leakage=allow_leakage)
         model = fitted(row, data, split.train, split.train, seed)
         values[judged] = score(model, data.X[judged], data.y.shape[1], row.name)
-    return Scores(values, time.perf_counter() - began)
+    return Scores(values, Spent.now() - began)
 
 
 def fitted(
@@ -226,7 +226,7 @@ class ScoreFolder:
             return None
         check_folder(path)
         values = read_tensors(path / "scores.safetensors")["scores"].numpy()
-        return Scores(values, float(read_json(path / "row.json")["seconds"]))
+        return Scores(values, Spent(**read_json(path / "row.json")["spent"]))
 
     def put(self, row: Row, seed: int, scores: Scores) -> None:
         """Keep scores; whole or not at all."""
@@ -234,7 +234,8 @@ class ScoreFolder:
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = {"row": row.name, "seed": seed, "seconds": scores.seconds, "key": self._key(row)}
+        spent = asdict(scores.spent)
+        text = {"row": row.name, "seed": seed, "spent": spent, "key": self._key(row)}
         write_folder(
             path, {"scores": {"scores": torch.from_numpy(scores.values)}}, {"row.json": text}
         )

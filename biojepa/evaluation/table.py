@@ -52,8 +52,9 @@ class RowResult:
         One line a class: auc, auprc, f1 (means over the seeds), n_positive, n_negative.
     reliability, reliability_scaled : Reliability
         Of all seeds' answers.
-    minutes : float
-        Of fitting and scoring a seed; pretraining that rows share is counted apart.
+    minutes, cpu_minutes : float
+        Of fitting and scoring a seed, wall and processor time; pretraining that rows share is
+        counted apart.
     """
 
     name: str
@@ -74,11 +75,12 @@ class RowResult:
     reliability: Reliability
     reliability_scaled: Reliability
     minutes: float
+    cpu_minutes: float
 
     def numbers(self) -> dict[str, Any]:
         """As plain values for JSON."""
         plain = ["name", "title", "kind", "seeds", "seed_auc", "auc_helme", "auprc", "f1"]
-        plain += ["brier", "brier_scaled", "ece", "ece_scaled", "minutes"]
+        plain += ["brier", "brier_scaled", "ece", "ece_scaled", "minutes", "cpu_minutes"]
         return {
             **{key: getattr(self, key) for key in plain},
             "auc": self.auc.summary(),
@@ -153,7 +155,8 @@ def make_table(
                 auc=_bootstrap(y, own, None, options),
                 difference=difference,
                 auc_helme=_helme(y, own[0], random_state),
-                minutes=float(np.mean([s.seconds for s in runs.values()])) / 60,
+                minutes=float(np.mean([s.spent.wall_s for s in runs.values()])) / 60,
+                cpu_minutes=float(np.mean([s.spent.cpu_s for s in runs.values()])) / 60,
                 **_fixed_metrics(data, [s.values for s in runs.values()], protocol),
             )
         )

@@ -26,7 +26,8 @@ def test_every_way_uses_both_kinds_of_features(halves, way):
     alone = LinearProbe(C=1.0).fit(jepa[:160], y[:160])
     fitted = Combined(2, way=way, C=1.0).fit(both[:160], y[:160])
     scores = fitted.decision_function(both[160:])
-    assert scores.shape == (80, 2) and np.isfinite(scores).all()
+    assert scores.shape == (80, 2)
+    assert np.isfinite(scores).all()
     assert macro_auc(y[160:], scores) > macro_auc(y[160:], alone.decision_function(jepa[160:]))
 
 

@@ -18,7 +18,7 @@ def test_every_judged_record_gets_a_score_from_out_of_its_fold() -> None:
     scores = run_row(row("good", "jepa"), data, protocol, 0)
     assert np.isfinite(scores.values).all()
     assert macro_auc(data.y, scores.values) > 0.9
-    assert scores.seconds > 0
+    assert scores.spent.wall_s > 0
 
 
 def test_chance_is_chance() -> None:
@@ -83,7 +83,7 @@ def test_kept_scores_are_found_again_and_only_for_the_same_settings(tmp_path) ->
     found = folder.get(good, 3)
     assert found is not None
     assert np.array_equal(found.values, scores.values)
-    assert found.seconds == scores.seconds
+    assert found.spent == scores.spent
     assert folder.get(good, 4) is None
     assert folder.get(replace(good, settings={"steps": 7}), 3) is None
     assert ScoreFolder(tmp_path, {"data": cohort(50, 1).fingerprint()}).get(good, 3) is None
