@@ -19,6 +19,7 @@ COMMANDS = (
     ("demo", "simulate ECGs, pretrain, classify, draw: all in a few minutes", "demo"),
     ("doctor", "check this installation, or whether recordings can be used", "doctor"),
     ("fetch", "download an open public database, with its hashes checked", "fetch"),
+    ("prepare eeg", "turn EEG files, folders or BIDS into one store a montage", "prepare_eeg"),
     ("prepare fmri", "turn fMRI images or region series into one store", "prepare_fmri"),
     ("prepare", "turn files of recordings into one store for fast training", "prepare"),
     ("pretrain ecg", "pretrain an ECG-JEPA on your recordings, without labels", "pretrain"),

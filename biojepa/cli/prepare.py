@@ -18,6 +18,7 @@ from biojepa.cli.errors import OK, UsageError
 from biojepa.cli.parse import names, option, parse
 from biojepa.cli.sources import OnMissing, Units
 from biojepa.data.cards import load_card
+from biojepa.data.databases.eeg import EEG_LAYOUTS
 from biojepa.data.databases.layouts import LAYOUTS, DatabaseFiles, database_files
 from biojepa.data.files import list_records, read_many
 from biojepa.data.leads import STANDARD_12, arrange_leads, canonical_leads
@@ -80,6 +81,10 @@ class Options:
 
 def run(argv: Sequence[str]) -> int:
     """Run the command."""
+    if argv and argv[0] in EEG_LAYOUTS:
+        from biojepa.cli import prepare_eeg
+
+        return prepare_eeg.run(argv)
     options = parse(Options, "prepare", argv, more=MORE)
     if options.out is None:
         raise UsageError("expected -o STORE, a folder for the store")

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import platform
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
-import torch
 from tyro.conf import Positional
 
-from biojepa import __version__
-from biojepa.cli.console import say, table
-from biojepa.cli.errors import INTERRUPTED, OK, TERMINATED, UsageError
+from biojepa.cli.config_files import COMMAND_LINE, check_keys, split_options, with_settings
+from biojepa.cli.eeg_runs import EEGRun, train_run
+from biojepa.cli.errors import UsageError
 from biojepa.cli.parse import absolute, option, parse
-from biojepa.data.eeg_records import EEGRecords, open_eeg
-from biojepa.eeg._encoder_file import read_encoder
-from biojepa.eeg.estimator import SignalJEPA
-from biojepa.eeg.pretrain import Pretrained, pretrain
 from biojepa.eeg.recipes import get_recipe
 from biojepa.engine.config import TrainConfig
-from biojepa.engine.run import write_card
-from biojepa.plotting.curves import plot_curves
 
 MORE = """\
 examples:
   biojepa pretrain eeg my_eegs/ -o my_run
   biojepa pretrain eeg sub-01_eeg.edf sub-02_eeg.edf -o my_run --on-unknown drop
   biojepa pretrain eeg my_eegs/ -o my_run --steps 2000 --resume auto
-features: SignalJEPA.from_pretrained("my_run").transform("my_eegs/")"""
+--train.NAME VALUE sets any other number, such as --train.workers 2
+features: biojepa embed my_run my_eegs/ -o features.csv"""
 
 
 @dataclass(frozen=True)
@@ -39,12 +30,13 @@ class Options:
     """Pretrain a Signal-JEPA on EEG of any montage; labels are not needed.
 
     Writes into RUN: the model (RUN/model), curves.png, metrics.csv, config.yaml, model_card.json
-    and checkpoints. Stopped by Ctrl-C or SIGTERM it saves first; --resume auto goes on.
+    and checkpoints. Stopped by Ctrl-C or SIGTERM it saves first; `biojepa resume RUN` goes on.
+    Montages may differ: each batch holds one.
     """
 
     data: Annotated[Positional[tuple[str, ...]], option("DATA...")] = ()
-    """A store, or files, folders (also BIDS) or patterns of EDF, BDF, FIF, BrainVision or
-    EEGLAB."""
+    """Stores of `biojepa prepare eeg`, or files, folders (also BIDS) or patterns of EDF, BDF,
+    FIF, BrainVision or EEGLAB."""
     out: Annotated[str | None, option("RUN", short="-o")] = None
     """Folder for the run."""
     preset: Annotated[str, option("NAME")] = "small"
@@ -76,88 +68,38 @@ class Options:
 
 def run(argv: Sequence[str]) -> int:
     """Run the command."""
-    options = parse(Options, "pretrain eeg", argv, more=MORE)
+    rest, dotted = split_options(argv, ["train"])
+    options = parse(Options, "pretrain eeg", rest, more=MORE)
+    check_keys(dotted, {"train": TrainConfig}, where=COMMAND_LINE)
     if not options.data:
         raise UsageError("expected DATA: a store, files or a folder; see --help")
     if options.out is None:
         raise UsageError("expected -o RUN, a folder for the run; see --help")
-    out = Path(absolute(options.out))
     recipe = get_recipe(options.preset)
-    training = _training(recipe.train, options)
-    source = _source(options)
     model: dict[str, Any] = {"masks": options.masks, "radius": options.radius}
-    model = {name: value for name, value in model.items() if value is not None}
-    rows = [
-        ("EEG", f"{len(source.records):,} recordings from {', '.join(options.data)}"),
-        ("recipe", recipe.name),
-        ("training", f"{training.steps:,} steps of {training.batch_size} windows"),
-        ("run", str(out)),
-    ]
-    say("Signal-JEPA pretraining", *table(rows))
-    fitted, inputs = pretrain(
-        source,
-        recipe,
-        on_unknown=options.on_unknown,
-        model=model or None,
-        training=training,
-        init=None if options.init is None else read_encoder(options.init)[0],
-        out=out,
-        resume=options.resume == "auto",
-    )
-    say(str(inputs.placed))
-    result = fitted.result
-    if (out / "metrics.csv").read_text(encoding="utf-8").count("\n") > 1:
-        plot_curves(out / "metrics.csv", title=out.name).savefig(out / "curves.png", dpi=120)
-    if result.step < training.steps and not result.exhausted:
-        say(
-            f"stopped at step {result.step:,} of {training.steps:,}; all of it is saved.",
-            "go on with the same command and --resume auto",
+    init = options.init
+    if init is not None and Path(init).exists():
+        init = absolute(init)
+    return train_run(
+        EEGRun(
+            Path(absolute(options.out)),
+            tuple(absolute(path) for path in options.data),
+            recipe.name,
+            _training(recipe.train, options, dotted),
+            {name: value for name, value in model.items() if value is not None},
+            units=options.units,
+            on_unknown=options.on_unknown,
+            init=init,
+            resume=options.resume == "auto",
         )
-        return INTERRUPTED if result.stopped_by == signal.SIGINT else TERMINATED
-    estimator = SignalJEPA(preset=recipe.name)
-    estimator.take(fitted)
-    estimator.n_features_in_ = len(fitted.config.channels)
-    estimator.save_pretrained(out / "model")
-    write_card(out, _card(fitted, recipe.name, options))
-    lines = [("model", str(out / "model")), ("curves", str(out / "curves.png"))]
-    say(f"done: {result.step:,} steps in {result.seconds:.0f} s", *table(lines))
-    if result.collapsed:
-        say("warning: the embeddings collapsed; see curves.png before using the features")
-    return OK
+    )
 
 
-def _training(base: TrainConfig, options: Options) -> TrainConfig:
+def _training(base: TrainConfig, options: Options, dotted: dict[str, str]) -> TrainConfig:
     """The recipe's training with the command line's numbers in their place."""
     given = {"steps": options.steps, "batch_size": options.batch_size, "lr": options.lr}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     steps = changes.get("steps", base.steps)
-    warmup = round(base.warmup_steps * steps / base.steps)
-    return replace(base, **changes, warmup_steps=warmup, seed=options.seed, device=options.device)
-
-
-def _source(options: Options) -> EEGRecords:
-    data = options.data[0] if len(options.data) == 1 else list(options.data)
-    return open_eeg(data, units=options.units)
-
-
-def _card(fitted: Pretrained, recipe: str, options: Options) -> dict[str, object]:
-    last = fitted.result.rows[-1] if fitted.result.rows else {}
-    return {
-        "modality": "eeg",
-        "recipe": recipe,
-        "channels": list(fitted.config.channels),
-        "rate_hz": fitted.config.rate_hz,
-        "reference": fitted.preprocess.reference,
-        "n_records": fitted.training["n_records"],
-        "data_fingerprint": fitted.training["fingerprint"],
-        "source": list(options.data),
-        "steps": fitted.result.step,
-        "last_metrics": {k: v for k, v in last.items() if np.isfinite(v)},
-        "collapsed": fitted.result.collapsed,
-        "versions": {
-            "biojepa": __version__,
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
-    }
+    changes["warmup_steps"] = round(base.warmup_steps * steps / base.steps)
+    training = replace(base, **changes, seed=options.seed, device=options.device)
+    return with_settings("train", training, dotted, where=COMMAND_LINE)

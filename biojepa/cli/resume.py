@@ -55,8 +55,8 @@ def run(argv: Sequence[str]) -> int:
     out = Path(absolute(options.run))
     stored = read_settings(out)
     where = str(out / "config.yaml")
-    if stored.get("modality") != "ecg":
-        raise ConfigError(f"{where}: expected a run of `biojepa pretrain ecg`")
+    if stored.get("modality") not in ("ecg", "eeg"):
+        raise ConfigError(f"{where}: expected a run of `biojepa pretrain ecg` or `eeg`")
     for key in dotted:
         name = key.partition(".")[2]
         if name not in FREE_TO_CHANGE and not options.override:
@@ -64,11 +64,16 @@ def run(argv: Sequence[str]) -> int:
                 f"--{key} would make it another run: add --override to change it, or leave it out"
             )
     train = with_settings("train", training_of(stored, where), dotted, where=COMMAND_LINE)
+    moved = tuple(absolute(p) for p in options.data) or None
+    if stored["modality"] == "eeg":
+        from biojepa.cli import eeg_runs
+
+        run = eeg_runs.stored_run(out, stored, override=options.override, moved_to=moved)
+        return eeg_runs.train_run(replace(run, training=train))
     model = ECGModelConfig.from_config(section_of(stored, "model", where))
     preprocess = ECGPreprocess.from_config(section_of(stored, "preprocess", where))
     name = str(stored.get("recipe"))
     recipe = Recipe(name, model, train, preprocess, MappingProxyType({}))
-    moved = tuple(absolute(p) for p in options.data) or None
     return train_run(
         Run(
             out,

@@ -120,7 +120,7 @@ def train_run(run: Run) -> int:
         # Fabric kills the first process if one that it started ends with an error code
         return OK
     result = fitted.result
-    _draw(run.out)
+    draw_curves(run.out)
     if result.step < training.steps and not result.exhausted:
         say(
             f"stopped at step {result.step:,} of {training.steps:,}; all of it is saved.",
@@ -259,7 +259,7 @@ def _card(run: Run, fitted: Pretrained, last: dict[str, float], device: str) -> 
     }
 
 
-def _draw(out: Path) -> None:
+def draw_curves(out: Path) -> None:
     """Draw `curves.png`; a run that was stopped before its first row has nothing to draw."""
     path = out / "metrics.csv"
     if not path.is_file() or path.read_text(encoding="utf-8").count("\n") < 2:

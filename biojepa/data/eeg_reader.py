@@ -48,6 +48,11 @@ _UNREADABLE = (
     struct.error,
     configparser.Error,
 )
+# by MNE's conventions; and further parts of a recording, which are read with the first
+_NOT_RAW = re.compile(
+    r"-(?:eve|epo|ave|cov|ica|proj|fwd|inv|src|bem|sol|trans|annot|info|\d+)(?:\.fif|\.fif\.gz)$",
+    re.IGNORECASE,
+)
 _NOT_EEG = re.compile(
     "ecg|ekg|eog|emg|stim|status|trig|event|mark|resp|flow|snore|thor|abd|pleth|puls|spo2|sao2|"
     "temp|acc|gsr|photic|pressure|light|battery|position",
@@ -76,7 +81,11 @@ def find_eeg(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for given in paths:
         if given.is_dir():
-            inside = sorted(p for p in given.rglob("*") if _suffix(p) and p.is_file())
+            inside = sorted(
+                p
+                for p in given.rglob("*")
+                if _suffix(p) and p.is_file() and not _NOT_RAW.search(p.name)
+            )
             bids = [p for p in inside if p.name[: -len(_suffix(p))].endswith("_eeg")]
             found += bids or inside
         elif given.exists() or not any(c in str(given) for c in "*?["):
@@ -96,6 +105,7 @@ def read_eeg(
     *,
     root: str | PathLike | None = None,
     allow_truncated: bool = False,
+    preload: bool = True,
 ) -> Any:
     """Read a file.
 
@@ -106,11 +116,13 @@ def read_eeg(
     root : path, optional
     allow_truncated : bool
         Read what is there of an EDF or BDF file that was cut.
+    preload : bool
+        Read the samples; False reads the header alone.
 
     Returns
     -------
     mne.io.Raw
-        In memory, in volt as MNE understands the file; EDF with its EEG channels only. Channels
+        In volt as MNE understands the file; EDF with its EEG channels only. Channels
         that a BIDS `channels.tsv` beside it calls bad, or of another type, are marked so.
 
     Raises
@@ -145,7 +157,7 @@ def read_eeg(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            raw = read(checked, preload=True, verbose="error", **options)
+            raw = read(checked, preload=preload, verbose="error", **options)
             _take_bids(raw, checked, suffix)
         except _UNREADABLE as error:
             if isinstance(error, DataError):

@@ -8,19 +8,21 @@ Letters: n records, C channels, T samples.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from biojepa.data._store_layout import MANIFEST
+from biojepa.data.eeg_layouts import Layouts
 from biojepa.data.eeg_reader import find_eeg, read_eeg
 from biojepa.data.eeg_scale import check_eeg_scale
+from biojepa.data.held_records import HeldRecordings
 from biojepa.data.recording import Recording
 from biojepa.data.records import N_JUDGED, ArrayRecords, Records, StoreRecords
 from biojepa.data.store import SignalStore
@@ -55,68 +57,32 @@ class EEGRecords:
         """Names of the channels, None if they have none."""
         return self.records.channels
 
+    @property
+    def parts(self) -> tuple[EEGRecords, ...]:
+        """Itself alone; see `MixedEEG`."""
+        return (self,)
 
-class HeldRecordings:
-    """Recordings in memory, of the same channels and of any lengths and rates.
+    @property
+    def part_of(self) -> NDArray[np.int_]:
+        """Of each record, the part that it is in."""
+        return np.zeros(len(self.records), dtype=int)
+
+
+@dataclass(frozen=True)
+class MixedEEG:
+    """Records of several montages.
 
     Parameters
     ----------
-    recordings : sequence of Recording
-
-    Raises
-    ------
-    DataError
-        If there is none.
-    LeadError
-        If their channels differ.
+    parts : tuple of EEGRecords
+        One a montage.
+    part_of : ndarray of int, shape (n,)
+        Of each record in the user's order, the part that it is in; in a part the order is the
+        user's too.
     """
 
-    def __init__(self, recordings: Sequence[Recording]) -> None:
-        if not recordings:
-            raise DataError("expected at least 1 recording, got 0")
-        self.recordings = list(recordings)
-        self.channels: tuple[str, ...] | None = self.recordings[0].channels
-        for other in self.recordings[1:]:
-            if other.channels != self.channels:
-                differ = sorted(set(other.channels) ^ set(self.channels)) or ["another order"]
-                raise LeadError(
-                    f"expected recordings of the same channels, got {other.record_id or 'one'} "
-                    f"that differs in {', '.join(differ)}: read them apart, or pick the common ones"
-                )
-
-    def __len__(self) -> int:
-        return len(self.recordings)
-
-    def length(self, index: int) -> tuple[int, float]:
-        """Samples and rate (hertz) of a record."""
-        return self.recordings[index].n_times, self.recordings[index].rate_hz
-
-    def lengths(self) -> set[tuple[int, float]]:
-        """The different lengths (samples) and rates (hertz) that there are."""
-        return {(own.n_times, own.rate_hz) for own in self.recordings}
-
-    def read(self, index: int, start: int = 0, stop: int | None = None) -> Recording:
-        """A record, or a piece of it."""
-        own = self.recordings[index]
-        return Recording(
-            own.values[:, start:stop],
-            own.channels,
-            own.rate_hz,
-            unit=own.unit,
-            record_id=own.record_id,
-        )
-
-    def identity(self, index: int) -> str:
-        """Id of the record, or a hash of its values."""
-        own = self.recordings[index]
-        return own.record_id or "sha256:" + hashlib.sha256(_bytes(own)).hexdigest()[:24]
-
-    def fingerprint(self) -> str:
-        """Hash of the values of all records."""
-        total = hashlib.sha256(json.dumps(self.channels).encode())
-        for own in self.recordings:
-            total.update(json.dumps(own.rate_hz).encode() + _bytes(own))
-        return total.hexdigest()
+    parts: tuple[EEGRecords, ...]
+    part_of: NDArray[np.int_]
 
 
 def open_eeg(
@@ -126,15 +92,14 @@ def open_eeg(
     ch_names: Sequence[str] | None = None,
     units: str = "uV",
     montage: Any = None,
-) -> EEGRecords:
+) -> EEGRecords | MixedEEG:
     """Open whatever a user passes as `X`.
 
     Parameters
     ----------
-    X : array (n, C, T), list of arrays (C, T), mne.Epochs, mne.io.Raw (or several), SignalStore,
-        or paths
-        Of MNE objects and files the EEG channels that are not marked bad; paths are files, folders
-        or patterns.
+    X : array (n, C, T), list of arrays (C, T), mne.Epochs, mne.io.Raw, SignalStore, or paths
+        Or several of the last four. Of MNE objects and files the EEG channels that are not marked
+        bad; paths are files, folders, patterns, or folders of `biojepa prepare eeg`.
     sfreq : float or None
         Samples per second of arrays, hertz.
     ch_names : sequence of str or None
@@ -146,7 +111,7 @@ def open_eeg(
 
     Returns
     -------
-    EEGRecords
+    EEGRecords, or MixedEEG if there are several montages
 
     Raises
     ------
@@ -156,25 +121,46 @@ def open_eeg(
     unit = canonical_unit(units)
     arbitrary = unit == "arbitrary"
     supplied = positions_of(montage)
-    if isinstance(X, SignalStore):
-        own = StoreRecords(X)
-        return EEGRecords(own, supplied, arbitrary=arbitrary or X.unit == "arbitrary")
-    if isinstance(X, str | PathLike):
-        if (Path(X) / "manifest.json").is_file():
-            return open_eeg(SignalStore(Path(X)), units=units, montage=montage)
+    if isinstance(X, SignalStore | str | PathLike) or _is_mne(X):
         X = [X]
-    if _is_mne(X):
-        X = [X]
-    if isinstance(X, list | tuple) and X and isinstance(X[0], str | PathLike):
-        raws = [read_eeg(path) for path in find_eeg([Path(p) for p in X])]
-        return _from_mne(raws, arbitrary, supplied, strict=True)
-    if isinstance(X, list | tuple) and X and all(_is_mne(x) for x in X):
+    several = isinstance(X, list | tuple) and len(X) > 0
+    if several and all(isinstance(x, SignalStore | str | PathLike) for x in X):
+        stores = [store for x in X for store in stores_of(x)]
+        if stores:
+            if any(not stores_of(x) for x in X):
+                raise DataError(
+                    "expected stores or files, got both: turn the files into a store with "
+                    "`biojepa prepare eeg`"
+                )
+            return _from_stores(stores, arbitrary, supplied)
+        paths = find_eeg([Path(p) for p in X])
+        return _from_mne((read_eeg(path) for path in paths), arbitrary, supplied, strict=True)
+    if several and all(_is_mne(x) for x in X):
         return _from_mne(X, arbitrary, supplied, strict=False)
     if sfreq is None:
         raise DataError("expected the sampling rate of the arrays, got none: pass sfreq= (hertz)")
     records = ArrayRecords(X, fs=sfreq, channels=ch_names, units=unit, judge=False)
-    _judge(records, arbitrary, strict=False)
+    _judge(records, arbitrary)
     return EEGRecords(records, supplied, arbitrary=arbitrary)
+
+
+def mixed(parts: Sequence[EEGRecords], part_of: Sequence[int]) -> EEGRecords | MixedEEG:
+    """Records of one montage, or of several."""
+    return parts[0] if len(parts) == 1 else MixedEEG(tuple(parts), np.asarray(part_of, dtype=int))
+
+
+def stores_of(X: Any) -> list[SignalStore]:
+    """The stores that something is: one, a folder of one, a folder of one for each montage."""
+    if isinstance(X, SignalStore):
+        return [X]
+    folder = Path(X)
+    if not folder.is_dir():
+        return []
+    inside = [folder, *sorted(p for p in folder.iterdir() if p.is_dir())]
+    found = [p for p in inside if (p / MANIFEST).is_file()]
+    if found[:1] == [folder]:
+        return [SignalStore(folder)]
+    return [store for store in map(SignalStore, found) if len(store)]
 
 
 def positions_of(montage: Any) -> dict[str, Sequence[float]]:
@@ -205,65 +191,131 @@ def positions_of(montage: Any) -> dict[str, Sequence[float]]:
     return {ch["ch_name"]: tuple(ch["loc"][:3]) for ch in info["chs"]}
 
 
+def _from_stores(
+    stores: Sequence[SignalStore], arbitrary: bool, supplied: Mapping[str, Sequence[float]]
+) -> EEGRecords | MixedEEG:
+    """Stores with the positions that they keep, each of a montage of its own."""
+    parts, part_of = list[EEGRecords](), list[int]()
+    for store in stores:
+        recipe = store.recipe if store.recipe.get("modality") == "eeg" else {}
+        places = recipe.get("positions_head_m") or {}
+        parts.append(
+            EEGRecords(
+                StoreRecords(store),
+                {name: tuple(xyz) for name, xyz in places.items()} | dict(supplied),
+                continuous=bool(recipe),
+                arbitrary=arbitrary or store.unit == "arbitrary",
+            )
+        )
+        part_of += [len(parts) - 1] * len(store)
+    return mixed(parts, part_of)
+
+
 def _is_mne(X: Any) -> bool:
     return hasattr(X, "get_data") and hasattr(X, "info")
 
 
 def _from_mne(
-    objects: Sequence[Any], arbitrary: bool, supplied: Mapping[str, Sequence[float]], strict: bool
-) -> EEGRecords:
-    """EEG channels of Raw and Epochs that are not marked bad, and their positions."""
+    objects: Iterable[Any], arbitrary: bool, supplied: Mapping[str, Sequence[float]], strict: bool
+) -> EEGRecords | MixedEEG:
+    """EEG channels of Raw and Epochs that are not marked bad, grouped by montage."""
     mne = require("mne", "eeg", why="to take MNE objects")
-    recordings: list[Recording] = []
-    places: dict[str, Sequence[float]] = {}
+    layouts, held = Layouts(), list[list[Recording]]()
+    part_of: list[int] = []
     bad: set[str] = set()
+    continuous = False
     for own in objects:
-        picks = mne.pick_types(own.info, meg=False, eeg=True, exclude="bads")
-        if not len(picks):
-            raise LeadError("expected EEG channels that are not marked bad, got none")
-        bad |= set(own.info["bads"]) & {
-            own.ch_names[i] for i in mne.pick_types(own.info, meg=False, eeg=True, exclude=[])
-        }
-        names = tuple(own.ch_names[i] for i in picks)
-        places |= {own.ch_names[i]: own.info["chs"][i]["loc"][:3] for i in picks}
-        if not isinstance(own, mne.io.BaseRaw) and not len(own):
-            raise DataError("expected at least 1 epoch, got an empty MNE object")
-        options = {} if isinstance(own, mne.io.BaseRaw) else {"copy": False}
-        data = np.asarray(own.get_data(picks=picks, **options))
-        data = data if data.ndim == 3 else data[None]
-        scale, unit = (1.0, "arbitrary") if arbitrary else (1e3, "mV")
-        rate = float(own.info["sfreq"])
-        identity = _name_of(own)
-        for piece in data:
-            values = np.multiply(piece, scale, dtype=np.float64).astype(np.float32)
-            name = identity if len(data) == 1 else ""
-            recordings.append(Recording(values, names, rate, unit=unit, record_id=name))
+        continuous = continuous or isinstance(own, mne.io.BaseRaw)
+        bad |= bad_channels(own)
+        recordings, places = recordings_of(own, arbitrary=arbitrary)
+        if strict and not arbitrary:
+            check_eeg_scale(
+                [recordings[0].values * 1e3], where=recordings[0].source or "X", strict=True
+            )
+        names = recordings[0].channels
+        k = layouts.number(names, places)
+        order = layouts.order(k, names)
+        held += [[] for _ in range(k + 1 - len(held))]
+        held[k] += [
+            replace(r, values=r.values[order], channels=layouts.names[k]) for r in recordings
+        ]
+        part_of += [k] * len(recordings)
     if bad:
         warnings.warn(
             f"left out the channels marked bad: {', '.join(sorted(bad))}",
             MissingLeadWarning,
             stacklevel=4,
         )
-    records = HeldRecordings(recordings)
-    _judge(records, arbitrary, strict=strict)
-    continuous = isinstance(objects[0], mne.io.BaseRaw)
-    return EEGRecords(records, places | dict(supplied), continuous, arbitrary)
+    parts = [
+        EEGRecords(HeldRecordings(recordings), dict(places) | dict(supplied), continuous, arbitrary)
+        for recordings, places in zip(held, layouts.places, strict=True)
+    ]
+    if not strict:
+        for part in parts:
+            _judge(part.records, arbitrary)
+    return mixed(parts, part_of)
 
 
-def _name_of(own: Any) -> str:
-    """Stem of the file behind an MNE object, empty without one."""
+def recordings_of(
+    own: Any, *, arbitrary: bool, exclude: str | Sequence[str] = "bads"
+) -> tuple[list[Recording], dict[str, Sequence[float]]]:
+    """Recordings of an MNE object, one an epoch, and the positions of their channels.
+
+    Parameters
+    ----------
+    own : mne.io.Raw or mne.Epochs
+    arbitrary : bool
+        Its numbers are not volts: they are left as they are, instead of millivolt.
+    exclude : "bads" or sequence of str
+        Channels to leave out.
+
+    Raises
+    ------
+    LeadError
+        If no EEG channel is left.
+    DataError
+        If there is no epoch.
+    """
+    mne = require("mne", "eeg", why="to take MNE objects")
+    picks = mne.pick_types(own.info, meg=False, eeg=True, exclude=exclude)
+    where = _file_of(own)
+    if not len(picks):
+        raise LeadError(
+            f"{where}{': ' if where else ''}expected EEG channels that are not marked bad, got none"
+        )
+    names = tuple(own.ch_names[i] for i in picks)
+    places = {own.ch_names[i]: own.info["chs"][i]["loc"][:3] for i in picks}
+    raw = isinstance(own, mne.io.BaseRaw)
+    if not raw and not len(own):
+        raise DataError("expected at least 1 epoch, got an empty MNE object")
+    data = np.asarray(own.get_data(picks=picks, **({} if raw else {"copy": False})))
+    data = data if data.ndim == 3 else data[None]
+    scale, unit = (1.0, "arbitrary") if arbitrary else (1e3, "mV")
+    rate, name = float(own.info["sfreq"]), Path(where).stem if len(data) == 1 else ""
+    recordings = []
+    for piece in data:
+        values = np.multiply(piece, scale, dtype=np.float64).astype(np.float32)
+        recordings.append(Recording(values, names, rate, unit=unit, record_id=name, source=where))
+    return recordings, places
+
+
+def bad_channels(own: Any) -> set[str]:
+    """EEG channels of an MNE object that are marked bad."""
+    mne = require("mne", "eeg", why="to take MNE objects")
+    picks = mne.pick_types(own.info, meg=False, eeg=True, exclude=[])
+    return set(own.info["bads"]) & {own.ch_names[i] for i in picks}
+
+
+def _file_of(own: Any) -> str:
+    """The file behind an MNE object, empty without one."""
     files = [name for name in getattr(own, "filenames", ()) or () if name is not None]
-    return Path(files[0]).stem if files else ""
+    return str(files[0]) if files else ""
 
 
-def _judge(records: Records, arbitrary: bool, *, strict: bool) -> None:
-    """Judge the scale of some records, spread over all."""
+def _judge(records: Records, arbitrary: bool) -> None:
+    """Warn of the scale of some records, spread over all."""
     if arbitrary:
         return
     some = np.unique(np.linspace(0, len(records) - 1, min(N_JUDGED, len(records))).astype(int))
     values = (np.multiply(records.read(int(i)).values, 1e3, dtype=np.float64) for i in some)
-    check_eeg_scale(values, where="X" if not strict else "the files", strict=strict)
-
-
-def _bytes(recording: Recording) -> bytes:
-    return np.ascontiguousarray(recording.values, dtype="<f4").tobytes()
+    check_eeg_scale(values, where="X", strict=False)

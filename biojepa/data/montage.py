@@ -32,6 +32,7 @@ Position = tuple[float, float, float]
 HEAD_RADII_PER_METRE = 10.308338134927817
 SAME_PLACE_M = 1e-4  # ours: two electrodes closer than 0.1 mm are one
 OTHER_PLACE_M = 0.05  # ours: caps and heads differ by less; a name so far off is another system's
+OFF_HEAD_M = 0.3  # ours: no electrode is further from the middle of a head
 _TEMPLATES = ("colin27_1005", "standard_1005")  # the same positions before and after MNE 1.13
 _PREFIX = re.compile(r"^(?:eeg|e\.e\.g\.)[\s:_-]+", re.IGNORECASE)
 # a common reference after the name; two scalp electrodes are a bipolar derivation without a place
@@ -45,6 +46,12 @@ def clean_name(name: str) -> str:
     """
     text = _PREFIX.sub("", str(name).strip())
     return _REFERENCE.sub("", text.strip(" .")).strip(" .")
+
+
+def reference_of_name(name: str) -> str:
+    """The common reference that a name ends in, such as `"LE"` of `"EEG C3-LE"`; else empty."""
+    found = _REFERENCE.search(_PREFIX.sub("", str(name).strip()).strip(" ."))
+    return found[0].strip(" -_/").upper() if found else ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,8 @@ def place_channels(
     model : mapping of str to (float, float, float), optional
         Channels of a model, metres in the frame of the template.
     supplied : mapping of str to (float, float, float), optional
-        Digitised positions, metres in MNE's head frame; zeros and NaN count as none.
+        Digitised positions, metres in MNE's head frame; zeros, NaN and what is 0.3 m or more from
+        the middle of the head count as none.
     on_unknown : {"error", "drop"}
         What to do with a channel that has no place.
 
@@ -115,7 +123,7 @@ def place_channels(
     if on_unknown not in ("error", "drop"):
         raise ConfigError(f"expected on_unknown 'error' or 'drop', got {on_unknown!r}")
     own = {_key(name): (name, place) for name, place in (model or {}).items()}
-    given = {_key(k): _finite(v) for k, v in (supplied or {}).items()}
+    given = {_key(k): finite_place(v) for k, v in (supplied or {}).items()}
     found: dict[str, list[str]] = {k: [] for k in ("matched", "looked_up", "supplied", "dropped")}
     kept: list[tuple[str, int, Position]] = []
     for i, name in enumerate(names):
@@ -175,6 +183,24 @@ def standard_xyz(names: Sequence[str]) -> NDArray[np.float64]:
     return np.array(place_channels(names).positions)
 
 
+def finite_place(xyz: Sequence[float]) -> NDArray[np.float64] | None:
+    """A position as an array (3,), metres; None for zeros, NaN, too few numbers, or off any head.
+
+    Some files hold millimetres where metres belong, which puts an electrode 100 m away.
+    """
+    place = np.asarray(xyz, dtype=np.float64)[:3]
+    if place.shape != (3,) or not np.isfinite(place).all() or not place.any():
+        return None
+    return place if np.linalg.norm(place) < OFF_HEAD_M else None
+
+
+def in_head_frame(xyz: Position) -> Position:
+    """A position of the template's frame in MNE's head frame, both in metres."""
+    to_head = _native_to_head()
+    x, y, z = to_head[:3, :3] @ np.asarray(xyz) + to_head[:3, 3]
+    return float(x), float(y), float(z)
+
+
 def _agree(named: tuple[str, Position], supplied: tuple[str, Position] | None) -> bool:
     """Whether a supplied position can be that of the electrode of this name.
 
@@ -183,11 +209,6 @@ def _agree(named: tuple[str, Position], supplied: tuple[str, Position] | None) -
     if supplied is None or not any(named[1]):
         return True
     return float(np.linalg.norm(np.subtract(named[1], supplied[1]))) < OTHER_PLACE_M
-
-
-def _finite(xyz: Sequence[float]) -> NDArray[np.float64] | None:
-    place = np.asarray(xyz, dtype=np.float64)[:3]
-    return place if place.shape == (3,) and np.isfinite(place).all() and place.any() else None
 
 
 def _from_head(xyz: NDArray[np.float64]) -> Position:

@@ -27,7 +27,7 @@ from biojepa.eeg.finetune import (
     train_network,
 )
 from biojepa.eeg.heads import Architecture, SignalClassifierNet
-from biojepa.eeg.inputs import EEGInputs
+from biojepa.eeg.inputs import EEGInputs, only_part
 from biojepa.eeg.preprocess import Prepared
 from biojepa.eeg.pretrain import fresh_model
 from biojepa.eeg.recipes import get_recipe
@@ -191,7 +191,7 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         given = pretrained_of(self.encoder, verify=self.verify)
         reader = self._reader = SignalJEPA(preset=self.preset)
         table = self._table(X, reset=True)
-        source = self._set()._open(table, reset=True)
+        source = only_part(self._set()._open(table, reset=True).parts)
         if given is None:
             recipe = get_recipe(self.preset)
             given = fresh_model(source, recipe, on_unknown=self.on_unknown, seed=seed)
@@ -317,7 +317,7 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         return self._reader.set_params(**{name: getattr(self, name) for name in _SHARED})
 
     def _inputs(self, table: Any) -> EEGInputs:
-        inputs = self._set()._inputs(table)
+        inputs = only_part(self._set()._inputs(table).parts)
         if hasattr(self, "classes_"):
             inputs.only(self.channels_)
         return inputs

@@ -14,11 +14,11 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from biojepa.data.eeg_records import EEGRecords, open_eeg
+from biojepa.data.eeg_records import EEGRecords, MixedEEG, open_eeg
 from biojepa.data.montage import OnUnknown, Placed
 from biojepa.data.records import ArrayRecords, is_table
 from biojepa.eeg._encoder_file import read_encoder, write_encoder
-from biojepa.eeg.inputs import EEGInputs
+from biojepa.eeg.inputs import EEGInputs, MixedInputs, open_inputs
 from biojepa.eeg.pretrain import Pretrained, channels_of, pretrain, shortest_of
 from biojepa.eeg.recipes import get_recipe
 from biojepa.engine.config import TrainConfig
@@ -212,19 +212,22 @@ class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         inputs = self._inputs(X)
         device = resolve_device(self.device)
         self.jepa_.to(device).eval()
-        features = extract_features(
-            self.jepa_,
-            ((record.values, record.valid) for record in inputs.iterate()),
-            window=self.model_config_.n_times,
-            shortest=1,
-            pool=self.pool,
-            layers=self._layers(),
-            precision=self.precision,
-            device=device,
-            positions=inputs.positions,
-        )
+        rows = [
+            extract_features(
+                self.jepa_,
+                ((record.values, record.valid) for record in part.iterate()),
+                window=self.model_config_.n_times,
+                shortest=1,
+                pool=self.pool,
+                layers=self._layers(),
+                precision=self.precision,
+                device=device,
+                positions=part.positions,
+            )
+            for part in inputs.parts
+        ]
         self.jepa_.to("cpu")
-        return features
+        return rows[0] if len(rows) == 1 else np.stack(inputs.rows_in_order(rows))
 
     def encode(self, X: Any) -> list[np.ndarray]:
         """Tokens of each record.
@@ -236,13 +239,14 @@ class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """
         check_is_fitted(self)
         self.jepa_.eval()
-        tokens = []
         inputs = self._inputs(X)
+        tokens: list[list[np.ndarray]] = [[] for _ in inputs.parts]
         with torch.inference_mode():
-            for signals in inputs.signals():
-                (out,) = self.jepa_.encode(signals.batched(), layer=self._layers()[-1])
-                tokens.append(out.view(len(inputs.positions), -1, out.shape[-1]).numpy())
-        return tokens
+            for part, own in zip(inputs.parts, tokens, strict=True):
+                for signals in part.signals():
+                    (out,) = self.jepa_.encode(signals.batched(), layer=self._layers()[-1])
+                    own.append(out.view(len(part.positions), -1, out.shape[-1]).numpy())
+        return inputs.rows_in_order(tokens)
 
     def save_pretrained(self, folder: str | PathLike) -> None:
         """Write a model folder: weights, preprocessing, channels, what it has seen; no pickle.
@@ -321,7 +325,7 @@ class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         seed = draw_seed(self.random_state)
         return replace(training, **changes, warmup_steps=warmup, seed=seed, device=self.device)
 
-    def _open(self, X: Any, *, reset: bool) -> EEGRecords:
+    def _open(self, X: Any, *, reset: bool) -> EEGRecords | MixedEEG:
         """Records of whatever X is; 2-D arrays go through scikit-learn's own checks."""
         if is_table(X):
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_min_samples=1)
@@ -337,11 +341,12 @@ class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             montage=self.montage,
         )
         if reset:
-            self.n_features_in_ = len(source.names or ()) or source.records.read(0).values.shape[0]
+            first = source.parts[0]
+            self.n_features_in_ = len(first.names or ()) or len(first.records.read(0).values)
         return source
 
-    def _inputs(self, X: Any) -> EEGInputs:
-        inputs = EEGInputs(
+    def _inputs(self, X: Any) -> EEGInputs | MixedInputs:
+        inputs = open_inputs(
             self._open(X, reset=False),
             self.preprocess_,
             model=channels_of(self.model_config_),
@@ -352,7 +357,7 @@ class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         self._report(inputs)
         return inputs
 
-    def _report(self, inputs: EEGInputs) -> None:
+    def _report(self, inputs: EEGInputs | MixedInputs) -> None:
         self.channels_ = inputs.placed
         if self.verbose:
             print(inputs.placed)

@@ -1,5 +1,7 @@
 """From a user's EEG to what the model sees: places of channels, then the stored preprocessing.
 
+Several montages are inputs of their own, side by side: a batch holds one of them.
+
 Letters: n records, C channels, T samples at the model's rate.
 """
 
@@ -7,19 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from biojepa.data.eeg_records import EEGRecords
+from biojepa.data.eeg_records import EEGRecords, MixedEEG
 from biojepa.data.montage import OnUnknown, Placed, Position, place_channels
 from biojepa.data.records import ArrayRecords
 from biojepa.eeg.preprocess import EEGPreprocess, Prepared
-from biojepa.engine.randomness import BatchKey
 from biojepa.engine.signals import Signals
-from biojepa.errors import DataError, LeadError
+from biojepa.errors import LeadError
 
+P = TypeVar("P")
 CHUNK = 256  # records prepared at once
 NOWHERE: Position = (0.0, 0.0, 0.0)  # a channel without a name
 
@@ -65,6 +68,15 @@ class EEGInputs:
         self.placed = _place(source, model, on_unknown)
         self.positions = torch.tensor(self.placed.positions, dtype=torch.float32)
 
+    @property
+    def parts(self) -> tuple[EEGInputs, ...]:
+        """Itself alone; see `MixedInputs`."""
+        return (self,)
+
+    def rows_in_order(self, rows: Sequence[NDArray | list]) -> list:
+        """The rows of all records; see `MixedInputs`."""
+        return list(rows[0])
+
     def only(self, names: Sequence[str]) -> None:
         """Keep these channels, in this order.
 
@@ -107,6 +119,14 @@ class EEGInputs:
         for index in range(len(records)):
             yield from self._cut(self.read(index))
 
+    def n_rows(self) -> list[int]:
+        """Of each record, how many pieces `iterate` makes of it."""
+        counts = []
+        for index in range(len(self.source.records)):
+            n_times = self.preprocess.n_times_out(*self.source.records.length(index))
+            counts.append(max(1, n_times // self.window) if self.window else 1)
+        return counts
+
     def signals(self) -> Iterator[Signals]:
         """All records in order, each (C, T) with its positions."""
         for record in self.iterate():
@@ -138,54 +158,95 @@ class EEGInputs:
             yield Prepared(record.values[:, start : start + window], record.valid)
 
 
-class EEGWindows:
-    """Random windows for pretraining.
+class MixedInputs:
+    """Inputs of several montages.
 
     Parameters
     ----------
-    inputs : EEGInputs
-    n_times : int
-        Samples of a window at the model's rate.
-    in_memory : bool
-        Prepare everything once, or a batch's windows when they are asked for (stores).
+    parts : sequence of EEGInputs
+    part_of : ndarray of int, shape (n,)
+        Of each record in the user's order, the part that it is in.
     """
 
-    def __init__(self, inputs: EEGInputs, n_times: int, *, in_memory: bool) -> None:
-        self.inputs, self.n_times, self.in_memory = inputs, n_times, in_memory
+    def __init__(self, parts: Sequence[EEGInputs], part_of: NDArray[np.int_]) -> None:
+        self.parts, self.part_of = tuple(parts), part_of
 
-    def __len__(self) -> int:
-        return len(self.prepared) if self.in_memory else len(self.inputs.source.records)
+    @property
+    def placed(self) -> Placed:
+        """The report of all montages; an electrode of several stands in it once."""
+        places: dict[str, Position] = {}
+        for part in self.parts:
+            for name, place in zip(part.placed.names, part.placed.positions, strict=True):
+                places[_free_name(places, name, place)] = place
+        how = {
+            kind: tuple(dict.fromkeys(n for part in self.parts for n in getattr(part.placed, kind)))
+            for kind in ("matched", "looked_up", "supplied", "dropped")
+        }
+        return Placed(tuple(places), (), tuple(places.values()), **how)
 
-    @cached_property
-    def prepared(self) -> list[Prepared]:
-        """All records, or the pieces of what is continuous."""
-        return list(self.inputs.iterate())
+    def rows_in_order(self, rows: Sequence[NDArray | list]) -> list:
+        """The rows of all records in the user's order, from those of each part."""
+        ends = [np.cumsum([0, *part.n_rows()]) for part in self.parts]
+        inside = [0] * len(self.parts)
+        found: list = []
+        for part in self.part_of:
+            first, last = ends[part][inside[part] : inside[part] + 2]
+            found += list(rows[part][first:last])
+            inside[part] += 1
+        return found
 
-    def fetch(self, indices: np.ndarray, key: BatchKey) -> Signals:
-        """Windows (B, C, n_times) of these records; where each starts is drawn from `key`."""
-        places = key.generator("crop").random(key.size)[key.rows]
-        windows = [self._window(int(i), u) for i, u in zip(indices, places, strict=True)]
-        short = min(w.values.shape[-1] for w in windows)
-        if short < self.n_times:
-            raise DataError(
-                f"expected records of at least {self.n_times} samples at the model's rate, got "
-                f"{short}: leave the short ones out, or take a shorter window"
-            )
-        values = torch.from_numpy(np.stack([w.values for w in windows]))
-        valid = np.stack([w.valid for w in windows])
-        there = None if valid.all() else torch.from_numpy(valid)
-        return Signals(values, self.inputs.positions, there)
 
-    def _window(self, index: int, u: float) -> Prepared:
-        if self.in_memory:
-            whole = self.prepared[index]
-            start = int(u * (max(0, whole.values.shape[-1] - self.n_times) + 1))
-            return Prepared(whole.values[:, start : start + self.n_times], whole.valid)
-        length, rate_hz = self.inputs.source.records.length(index)
-        n_times = int(np.ceil(self.n_times * rate_hz / self.inputs.preprocess.rate_hz))
-        start = int(u * (max(0, length - n_times) + 1))
-        piece = self.inputs.read(index, start, min(length, start + n_times))
-        return Prepared(piece.values[:, : self.n_times], piece.valid)
+def open_inputs(
+    source: EEGRecords | MixedEEG,
+    preprocess: EEGPreprocess,
+    *,
+    model: dict[str, Position],
+    on_unknown: OnUnknown = "error",
+    shortest: int,
+    window: int | None = None,
+) -> EEGInputs | MixedInputs:
+    """Inputs of one montage or several; parameters and errors as of `EEGInputs`."""
+    parts = [
+        EEGInputs(
+            part,
+            preprocess,
+            model=model,
+            on_unknown=on_unknown,
+            shortest=shortest,
+            window=window,
+        )
+        for part in source.parts
+    ]
+    return parts[0] if len(parts) == 1 else MixedInputs(parts, source.part_of)
+
+
+def only_part(parts: Sequence[P]) -> P:
+    """The one montage that a classifier takes.
+
+    Raises
+    ------
+    LeadError
+        If there are several.
+    """
+    if len(parts) > 1:
+        raise LeadError(
+            f"expected records of the same channels, got {len(parts)} montages: spatial filters "
+            "belong to one; pick the channels that all records have"
+        )
+    return parts[0]
+
+
+def _free_name(places: dict[str, Position], name: str, place: Position) -> str:
+    """A name for an electrode among those of other montages: its own, or a numbered one.
+
+    The same name at another place is another electrode: A1 of BioSemi's cap and the ear.
+    """
+    known, number = {n.lower(): n for n in places}, 1
+    free = name
+    while free.lower() in known and places[known[free.lower()]] != place:
+        number += 1
+        free = f"{name}#{number}"
+    return known.get(free.lower(), free)
 
 
 def _place(source: EEGRecords, model: dict[str, Position], on_unknown: OnUnknown) -> Placed:

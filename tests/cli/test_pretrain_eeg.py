@@ -9,7 +9,7 @@ import pytest
 
 from biojepa.cli.main import main
 from biojepa.eeg import SignalJEPA
-from tests.data.test_eeg_reader import write_edf
+from tests.data.eeg_factory import write_edf
 from tests.eeg.published import needs_eeg
 
 pytestmark = needs_eeg

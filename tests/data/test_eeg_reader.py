@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -12,52 +10,10 @@ from biojepa.data.eeg_records import open_eeg
 from biojepa.eeg import SignalJEPA
 from biojepa.errors import DataError, FormatError, LeadError, PlausibilityWarning
 from tests.conftest import real_data
+from tests.data.eeg_factory import write_brainvision, write_edf
 from tests.eeg.published import needs_eeg
 
 pytestmark = needs_eeg
-
-
-def write_edf(
-    path: Path,
-    labels=("EEG Fp1-REF", "EEG Cz-REF", "Oz"),
-    *,
-    rates=None,
-    unit="uV",
-    n_records=8,
-    declared=None,
-    duration="1",
-) -> Path:
-    """A small EDF file written by hand, so that any field can be wrong."""
-    rates = rates or [100] * len(labels)
-    rng = np.random.default_rng(0)
-
-    def text(value, width: int) -> bytes:
-        return str(value).ljust(width)[:width].encode("ascii")
-
-    head = text(0, 8) + text("X X X X", 80) + text("Startdate X X X X", 80)
-    head += b"01.01.2001.00.00" + text(256 * (len(labels) + 1), 8) + text("", 44)
-    head += text(n_records if declared is None else declared, 8) + text(duration, 8)
-    head += text(len(labels), 4)
-    for width, values in (
-        (16, labels),
-        (80, [""] * len(labels)),
-        (8, [unit] * len(labels)),
-        (8, [-3276] * len(labels)),
-        (8, [3276] * len(labels)),
-        (8, [-32768] * len(labels)),
-        (8, [32767] * len(labels)),
-        (80, [""] * len(labels)),
-        (8, rates),
-        (32, [""] * len(labels)),
-    ):
-        head += b"".join(text(v, width) for v in values)
-    body = b"".join(
-        (150 * rng.standard_normal(rate)).astype("<i2").tobytes()
-        for _ in range(n_records)
-        for rate in rates
-    )
-    path.write_bytes(head + body)
-    return path
 
 
 @pytest.fixture
@@ -156,22 +112,6 @@ def test_fif_is_read_and_a_damaged_one_refused(tmp_path, raw):
         broken.write_bytes(bad)
         with pytest.raises(FormatError):
             read_eeg(broken)
-
-
-def write_brainvision(folder: Path, data_file: str = "a.eeg", marker_file: str = "a.vmrk") -> Path:
-    (folder / "a.vmrk").write_text(
-        "Brain Vision Data Exchange Marker File, Version 1.0\n[Common Infos]\nDataFile=a.eeg\n"
-        "[Marker Infos]\nMk1=New Segment,,1,1,0,0\n"
-    )
-    (np.random.default_rng(0).standard_normal((800, 2)) * 15).astype("<f4").tofile(folder / "a.eeg")
-    (folder / "a.vhdr").write_text(
-        "Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\n"
-        f"DataFile={data_file}\nMarkerFile={marker_file}\nDataFormat=BINARY\n"
-        "DataOrientation=MULTIPLEXED\nNumberOfChannels=2\nSamplingInterval=10000\n"
-        "[Binary Infos]\nBinaryFormat=IEEE_FLOAT_32\n[Channel Infos]\n"
-        "Ch1=Fz,,1,uV\nCh2=Cz,,1,uV\n"
-    )
-    return folder / "a.vhdr"
 
 
 def test_brainvision_is_read(tmp_path):
