@@ -1,5 +1,7 @@
 """EEG files through MNE, strictly: EDF, BDF, FIF, BrainVision, EEGLAB, and BIDS folders of these.
 
+Tables of wearable devices (CSV) are read here too.
+
 MNE reads a cut EDF file with a warning, follows `DataFile=../` out of a folder, raises channels of
 other rates to the highest and calls any channel EEG. Here the header is judged first, only the EEG
 channels are read, and whatever goes wrong is a FormatError.
@@ -7,16 +9,16 @@ channels are read, and whatever goes wrong is a FormatError.
 
 from __future__ import annotations
 
-import configparser
 import csv
+import os
 import re
-import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from biojepa.data._foreign import raised_in
 from biojepa.data._paths import file_size, read_bytes, record_path, shown
 from biojepa.data.edf_header import (
     ANNOTATIONS,
@@ -26,28 +28,13 @@ from biojepa.data.edf_header import (
     header_size,
     parse_header,
 )
+from biojepa.data.eeg_table import read_eeg_table
 from biojepa.data.montage import clean_name
-from biojepa.errors import DataError, FormatError, LeadError, PlausibilityWarning
+from biojepa.errors import BiojepaError, DataError, FormatError, LeadError, PlausibilityWarning
 from biojepa.extras import require
 
-SUFFIXES = (".edf", ".bdf", ".fif", ".fif.gz", ".vhdr", ".set")
+SUFFIXES = (".edf", ".bdf", ".fif", ".fif.gz", ".vhdr", ".set", ".csv")
 MAX_TEXT_BYTES = 4 << 20
-# what MNE's readers raise on damaged files
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    IndexError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    MemoryError,
-    OverflowError,
-    NotImplementedError,
-    struct.error,
-    configparser.Error,
-)
 # by MNE's conventions; and further parts of a recording, which are read with the first
 _NOT_RAW = re.compile(
     r"-(?:eve|epo|ave|cov|ica|proj|fwd|inv|src|bem|sol|trans|annot|info|\d+)(?:\.fif|\.fif\.gz)$",
@@ -87,7 +74,8 @@ def find_eeg(paths: Sequence[Path]) -> list[Path]:
                 if _suffix(p) and p.is_file() and not _NOT_RAW.search(p.name)
             )
             bids = [p for p in inside if p.name[: -len(_suffix(p))].endswith("_eeg")]
-            found += bids or inside
+            # a table beside other files is of labels
+            found += bids or [p for p in inside if _suffix(p) != ".csv"] or inside
         elif given.exists() or not any(c in str(given) for c in "*?["):
             found.append(given)
         else:
@@ -149,18 +137,23 @@ def read_eeg(
     elif suffix == ".vhdr":
         _stay_beside(checked)
         read, options = mne.io.read_raw_brainvision, {}
+    elif suffix == ".csv":
+        return read_eeg_table(checked)
     elif suffix == ".set":
-        require("pymatreader", "moabb", why="to read EEGLAB files")
+        require("pymatreader", "eeg", why="to read EEGLAB files")
         read, options = mne.io.read_raw_eeglab, {}
     else:
         read, options = mne.io.read_raw_fif, {}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            raw = read(checked, preload=preload, verbose="error", **options)
+            raw = read(checked, preload=False, verbose="error", **options)
+            _refuse_outside(raw, checked)
+            if preload:
+                raw.load_data(verbose="error")
             _take_bids(raw, checked, suffix)
-        except _UNREADABLE as error:
-            if isinstance(error, DataError):
+        except Exception as error:  # of any kind, also a bare one, if MNE raises it on damage
+            if isinstance(error, BiojepaError) or not raised_in(error, "mne"):
                 raise
             text = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise FormatError(f"{where} is damaged or not {suffix[1:]}: {text}") from error
@@ -258,6 +251,18 @@ def _stay_beside(path: Path) -> None:
             target = path.with_name(name)
             if target.is_symlink():
                 raise FormatError(f"{where}: {key}={name} is a link: expected a file beside it")
+
+
+def _refuse_outside(raw: Any, path: Path) -> None:
+    """Refuse a header (EEGLAB's `.fdt`, a split FIF) whose samples lie in another folder."""
+    folder = os.path.dirname(os.path.abspath(path))
+    for name in raw.filenames or ():
+        if name is not None and os.path.dirname(os.path.abspath(name)) != folder:
+            raise FormatError(
+                f"{shown(path)}: its samples lie in {shown(name)}: expected them beside it"
+            )
+        if name is not None and not os.path.samefile(name, path) and os.path.islink(name):
+            raise FormatError(f"{shown(path)}: {shown(name)} is a link: expected a file beside it")
 
 
 def _take_bids(raw: Any, path: Path, suffix: str) -> None:

@@ -134,9 +134,11 @@ def open_eeg(
                 )
             return _from_stores(stores, arbitrary, supplied)
         paths = find_eeg([Path(p) for p in X])
-        return _from_mne((read_eeg(path) for path in paths), arbitrary, supplied, strict=True)
+        return _from_mne(
+            ((read_eeg(path), str(path)) for path in paths), arbitrary, supplied, strict=True
+        )
     if several and all(_is_mne(x) for x in X):
-        return _from_mne(X, arbitrary, supplied, strict=False)
+        return _from_mne(((x, _file_of(x)) for x in X), arbitrary, supplied, strict=False)
     if sfreq is None:
         raise DataError("expected the sampling rate of the arrays, got none: pass sfreq= (hertz)")
     records = ArrayRecords(X, fs=sfreq, channels=ch_names, units=unit, judge=False)
@@ -216,7 +218,10 @@ def _is_mne(X: Any) -> bool:
 
 
 def _from_mne(
-    objects: Iterable[Any], arbitrary: bool, supplied: Mapping[str, Sequence[float]], strict: bool
+    objects: Iterable[tuple[Any, str]],
+    arbitrary: bool,
+    supplied: Mapping[str, Sequence[float]],
+    strict: bool,
 ) -> EEGRecords | MixedEEG:
     """EEG channels of Raw and Epochs that are not marked bad, grouped by montage."""
     mne = require("mne", "eeg", why="to take MNE objects")
@@ -224,10 +229,10 @@ def _from_mne(
     part_of: list[int] = []
     bad: set[str] = set()
     continuous = False
-    for own in objects:
+    for own, where in objects:
         continuous = continuous or isinstance(own, mne.io.BaseRaw)
         bad |= bad_channels(own)
-        recordings, places = recordings_of(own, arbitrary=arbitrary)
+        recordings, places = recordings_of(own, arbitrary=arbitrary, source=where)
         if strict and not arbitrary:
             check_eeg_scale(
                 [recordings[0].values * 1e3], where=recordings[0].source or "X", strict=True
@@ -257,7 +262,7 @@ def _from_mne(
 
 
 def recordings_of(
-    own: Any, *, arbitrary: bool, exclude: str | Sequence[str] = "bads"
+    own: Any, *, arbitrary: bool, source: str = "", exclude: str | Sequence[str] = "bads"
 ) -> tuple[list[Recording], dict[str, Sequence[float]]]:
     """Recordings of an MNE object, one an epoch, and the positions of their channels.
 
@@ -266,6 +271,8 @@ def recordings_of(
     own : mne.io.Raw or mne.Epochs
     arbitrary : bool
         Its numbers are not volts: they are left as they are, instead of millivolt.
+    source : str
+        The file behind it; its stem is the record's id.
     exclude : "bads" or sequence of str
         Channels to leave out.
 
@@ -278,11 +285,9 @@ def recordings_of(
     """
     mne = require("mne", "eeg", why="to take MNE objects")
     picks = mne.pick_types(own.info, meg=False, eeg=True, exclude=exclude)
-    where = _file_of(own)
     if not len(picks):
-        raise LeadError(
-            f"{where}{': ' if where else ''}expected EEG channels that are not marked bad, got none"
-        )
+        where = f"{source}: " if source else ""
+        raise LeadError(f"{where}expected EEG channels that are not marked bad, got none")
     names = tuple(own.ch_names[i] for i in picks)
     places = {own.ch_names[i]: own.info["chs"][i]["loc"][:3] for i in picks}
     raw = isinstance(own, mne.io.BaseRaw)
@@ -291,11 +296,11 @@ def recordings_of(
     data = np.asarray(own.get_data(picks=picks, **({} if raw else {"copy": False})))
     data = data if data.ndim == 3 else data[None]
     scale, unit = (1.0, "arbitrary") if arbitrary else (1e3, "mV")
-    rate, name = float(own.info["sfreq"]), Path(where).stem if len(data) == 1 else ""
+    rate, name = float(own.info["sfreq"]), Path(source).stem if len(data) == 1 else ""
     recordings = []
     for piece in data:
         values = np.multiply(piece, scale, dtype=np.float64).astype(np.float32)
-        recordings.append(Recording(values, names, rate, unit=unit, record_id=name, source=where))
+        recordings.append(Recording(values, names, rate, unit=unit, record_id=name, source=source))
     return recordings, places
 
 

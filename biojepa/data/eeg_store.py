@@ -82,7 +82,7 @@ class EEGFile:
             raw = read_eeg(path, allow_truncated=self.allow_truncated)
         notes = [str(w.message).removeprefix(f"{path}: ") for w in caught]
         bad = set(raw.info["bads"])
-        (recording,), places = recordings_of(raw, arbitrary=self.arbitrary, exclude=[])
+        (recording,), places = recordings_of(raw, arbitrary=self.arbitrary, source=path, exclude=[])
         placed = self._place(path, recording.channels, places)
         if placed.dropped:
             notes.append(f"channels without a known place: {', '.join(placed.dropped)}")

@@ -14,6 +14,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,61 @@ _TIME = {
 }
 _MS = {"ms", "msec", "millisecond", "milliseconds"}
 _COUNTER = {"", "index", "sample", "samples", "sample_index", "n"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A text table of numbers.
+
+    Parameters
+    ----------
+    names : list of str or None
+        Of the columns, without units; None if there is no header row.
+    units : list of (str or None)
+    numbers : ndarray of float64, shape (n_rows, n_columns)
+    sha256 : str
+        Of the file.
+    """
+
+    names: list[str] | None
+    units: list[str | None]
+    numbers: np.ndarray
+    sha256: str
+
+
+def read_table(path: str | os.PathLike[str], *, max_bytes: int = MAX_TABLE_BYTES) -> Table:
+    """Read the numbers of a text table; empty cells and `nan` are NaN.
+
+    Raises
+    ------
+    FormatError
+        If a cell is not a number, a row has another number of cells, or the table is binary.
+    DataError
+        If the file is larger than `max_bytes`.
+    """
+    where = shown(path)
+    size = file_size(path)
+    if size > max_bytes:
+        raise DataError(f"{where}: {size} bytes are more than max_bytes={max_bytes}; raise it")
+    raw = read_bytes(path, size)
+    lines, numbers = _lines(raw, where)
+    delimiter = _delimiter(lines[0])
+    names = _cells(lines[0], delimiter)
+    has_header = _is_header(names, delimiter, f"{where}, row {numbers[0]}")
+    body, body_numbers = (lines[1:], numbers[1:]) if has_header else (lines, numbers)
+    if not body:
+        raise FormatError(f"{where}: expected rows of numbers below the header row, got none")
+    units: list[str | None] = [None] * len(names)
+    if has_header:
+        names, units = map(list, zip(*(_split_unit(name) for name in names), strict=True))
+        below = _units_row(_cells(body[0], delimiter), len(names))
+        if below is not None:
+            units = [low or high for low, high in zip(below, units, strict=True)]
+            body, body_numbers = body[1:], body_numbers[1:]
+    if not body:
+        raise FormatError(f"{where}: expected rows of numbers below the units, got none")
+    table = _numbers(body, body_numbers, delimiter, len(names), where)
+    return Table(names if has_header else None, units, table, hashlib.sha256(raw).hexdigest())
 
 
 def read_csv(
@@ -92,30 +148,12 @@ def read_csv(
         is implausible.
     """
     where = shown(path)
-    size = file_size(path)
-    if size > max_bytes:
-        raise DataError(f"{where}: {size} bytes are more than max_bytes={max_bytes}; raise it")
-    raw = read_bytes(path, size)
-    lines, numbers = _lines(raw, where)
-    delimiter = _delimiter(lines[0])
-    names = _cells(lines[0], delimiter)
-    has_header = _is_header(names, delimiter, f"{where}, row {numbers[0]}")
-    body, body_numbers = (lines[1:], numbers[1:]) if has_header else (lines, numbers)
-    if not body:
-        raise FormatError(f"{where}: expected rows of numbers below the header row, got none")
-    units: list[str | None] = [None] * len(names)
-    if has_header:
-        names, units = map(list, zip(*(_split_unit(name) for name in names), strict=True))
-        below = _units_row(_cells(body[0], delimiter), len(names))
-        if below is not None:
-            units = [low or high for low, high in zip(below, units, strict=True)]
-            body, body_numbers = body[1:], body_numbers[1:]
-    if not body:
-        raise FormatError(f"{where}: expected rows of numbers below the units, got none")
-    table = _numbers(body, body_numbers, delimiter, len(names), where)
+    found = read_table(path, max_bytes=max_bytes)
+    table, units = found.numbers, found.units
+    names = found.names or [""] * len(units)
     notes: list[str] = []
     keep = list(range(len(names)))
-    if has_header:
+    if found.names is not None:
         column = next((i for i, name in enumerate(names) if _is_time(name)), None)
         if column is not None:
             in_ms = _is_ms(names[column], units[column])
@@ -129,11 +167,11 @@ def read_csv(
         raise LeadError(f"{where}: expected columns of leads beside time and counter, got none")
     decoded = Decoded(
         values=np.ascontiguousarray(table[:, keep].T),
-        names=[names[i] for i in keep] if has_header else None,
+        names=[names[i] for i in keep] if found.names is not None else None,
         units=_filled([units[i] for i in keep]),
         rate_hz=rate_hz,
         record_id=Path(path).stem,
-        sha256=hashlib.sha256(raw).hexdigest(),
+        sha256=found.sha256,
         notes=tuple(notes),
     )
     options = ReadOptions(leads=leads, rate_hz=None, unit=unit, scale_check=scale_check)

@@ -90,3 +90,41 @@ def write_fif(
     values = 1.5e-5 * np.random.default_rng(seed).standard_normal((len(names), n_times))
     mne.io.RawArray(values, info, verbose="error").save(path, verbose="error", overwrite=True)
     return path
+
+
+def write_eeglab(
+    path: Path,
+    names: Sequence[str] = ("Fz", "Cz", "Oz"),
+    *,
+    n_times: int = 800,
+    sfreq: float = 128.0,
+    data_file: str | None = None,
+) -> Path:
+    """An EEGLAB file of noise of 15 microvolt; its samples in `data_file` if that is given."""
+    from scipy.io import savemat
+
+    values = 15 * np.random.default_rng(0).standard_normal((len(names), n_times))
+    if data_file is not None:
+        target = path.parent / data_file
+        values.T.astype("<f4").tofile(target)
+    places = [{"labels": n, "X": 0.0, "Y": 0.01 * i, "Z": 0.1} for i, n in enumerate(names)]
+    head = {
+        "setname": "noise",
+        "nbchan": float(len(names)),
+        "trials": 1.0,
+        "pnts": float(n_times),
+        "srate": sfreq,
+        "xmin": 0.0,
+        "xmax": (n_times - 1) / sfreq,
+        "ref": "common",
+        "chanlocs": np.array(
+            [(p["labels"], p["X"], p["Y"], p["Z"]) for p in places],
+            dtype=[("labels", object), ("X", object), ("Y", object), ("Z", object)],
+        ),
+        "event": np.empty((0, 0)),
+        "epoch": np.empty((0, 0)),
+        "chaninfo": {"nosedir": "+X"},
+        "data": values.astype("<f4") if data_file is None else data_file,
+    }
+    savemat(path, {"EEG": head})
+    return path

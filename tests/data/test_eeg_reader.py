@@ -10,7 +10,7 @@ from biojepa.data.eeg_records import open_eeg
 from biojepa.eeg import SignalJEPA
 from biojepa.errors import DataError, FormatError, LeadError, PlausibilityWarning
 from tests.conftest import real_data
-from tests.data.eeg_factory import write_brainvision, write_edf
+from tests.data.eeg_factory import write_brainvision, write_edf, write_eeglab, write_fif
 from tests.eeg.published import needs_eeg
 
 pytestmark = needs_eeg
@@ -87,7 +87,7 @@ def test_impossible_headers_are_refused(tmp_path, wrong):
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"0" * 4000, bytes(range(256)) * 20])
-@pytest.mark.parametrize("suffix", [".edf", ".bdf", ".fif", ".vhdr"])
+@pytest.mark.parametrize("suffix", [".edf", ".bdf", ".fif", ".vhdr", ".set", ".csv"])
 def test_what_is_no_eeg_file_is_refused(tmp_path, content, suffix):
     path = tmp_path / f"bad_raw{suffix}"
     path.write_bytes(content)
@@ -133,6 +133,45 @@ def test_brainvision_follows_no_link(tmp_path):
     (tmp_path / "a.eeg").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(FormatError, match="link"):
         read_eeg(header)
+
+
+@pytest.mark.parametrize("data_file", [None, "a.fdt"])
+def test_eeglab_is_read(tmp_path, data_file):
+    raw = read_eeg(write_eeglab(tmp_path / "a.set", data_file=data_file))
+    assert raw.ch_names == ["Fz", "Cz", "Oz"]
+    assert raw.info["sfreq"] == 128.0
+    assert 1.4e-5 < raw.get_data().std() < 1.6e-5
+    jepa = SignalJEPA(preset="tiny", steps=1, random_state=0).fit([tmp_path / "a.set"])
+    assert jepa.channels_.names == ("Fz", "Cz", "Oz")
+
+
+def test_eeglab_may_not_lead_out_of_its_folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(FormatError, match="beside"):
+        read_eeg(write_eeglab(tmp_path / "in" / "a.set", data_file="../b.fdt"))
+    (tmp_path / "in" / "b.fdt").symlink_to(tmp_path / "b.fdt")
+    with pytest.raises(FormatError, match="link"):
+        read_eeg(write_eeglab(tmp_path / "in" / "a.set", data_file="b.fdt"))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.95])
+def test_a_cut_eeglab_file_is_refused(tmp_path, share):
+    path = write_eeglab(tmp_path / "a.set")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(FormatError):
+        read_eeg(path)
+    path = write_eeglab(tmp_path / "b.set", data_file="b.fdt")
+    (tmp_path / "b.fdt").write_bytes((tmp_path / "b.fdt").read_bytes()[: int(share * 9600)])
+    with pytest.raises(FormatError):
+        read_eeg(path)
+
+
+def test_files_that_mne_writes_beside_recordings_are_passed_over(tmp_path):
+    raw = write_fif(tmp_path / "a_raw.fif")
+    for name in ("a-eve.fif", "a-epo.fif", "a_raw-1.fif", "a-trans.fif.gz"):
+        (tmp_path / name).touch()
+    assert find_eeg([tmp_path]) == [raw]
 
 
 def test_a_bids_folder_gives_its_eeg_and_marks_bad_channels(tmp_path):
