@@ -16,7 +16,7 @@ from tyro.conf import Positional
 
 from biojepa import __version__
 from biojepa.cli.console import say, shorten, size_text, table
-from biojepa.cli.doctor_report import closing, file_report
+from biojepa.cli.doctor_report import closing, eeg_report, file_report
 from biojepa.cli.errors import OK, USER_ERROR
 from biojepa.cli.parse import names, option, parse
 from biojepa.cli.sources import Units
@@ -26,7 +26,8 @@ examples:
   biojepa doctor
   biojepa doctor my_ecgs/0001.hea my_ecgs/0002.hea
   biojepa doctor export.csv --fs 500 --units uV
-  biojepa doctor holter.edf muse.xml resting.dcm"""
+  biojepa doctor holter.edf muse.xml resting.dcm
+  biojepa doctor my_eegs/"""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _files(options: Options) -> int:
     from biojepa.data.describe import describe_file
+    from biojepa.data.describe_eeg import describe_eeg, eeg_files
     from biojepa.data.files import find_records
     from biojepa.errors import BiojepaError
 
@@ -61,19 +63,30 @@ def _files(options: Options) -> int:
     unit = None if options.units == "mV" else options.units
     bad = 0
     n_files = 0
+    kinds = set()
     for given in options.files:
+        eeg = eeg_files(given)
+        for path in eeg:
+            seen = describe_eeg(path, arbitrary=options.units == "arbitrary")
+            n_files, bad = n_files + 1, bad + bool(seen["problem"])
+            kinds.add("eeg")
+            say(*eeg_report(seen))
         try:
-            found = find_records([given])
+            found = [path for path in find_records([given]) if path not in eeg]
         except BiojepaError as error:
+            if eeg:
+                continue
             say(f"{given}", f"  cannot be used: {error}")
             n_files, bad = n_files + 1, bad + 1
             continue
         for path in found:
+            kinds.add("ecg")
             seen = describe_file(path, leads=leads, rate_hz=options.fs, unit=unit)
             usable = seen["readable"] and not seen["problem"]
             n_files, bad = n_files + 1, bad + (not usable)
             say(*file_report(seen))
-    say(f"{n_files - bad:,} of {n_files:,} files can be used", *closing(n_files - bad))
+    lines = closing(n_files - bad, eeg=kinds == {"eeg"})
+    say(f"{n_files - bad:,} of {n_files:,} files can be used", *lines)
     return USER_ERROR if bad else OK
 
 

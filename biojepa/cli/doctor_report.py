@@ -47,13 +47,49 @@ def file_report(seen: dict[str, Any]) -> list[str]:
     return [path, *table([*rows, *_next(seen)])]
 
 
-def closing(n_usable: int) -> list[str]:
+def eeg_report(seen: dict[str, Any]) -> list[str]:
+    """Lines on one EEG file.
+
+    Parameters
+    ----------
+    seen : dict
+        From `biojepa.data.describe_eeg.describe_eeg`.
+    """
+    path = str(seen["path"])
+    if not seen["readable"]:
+        return [path, *table([("cannot be used:", _problem(seen))])]
+    low, high = seen["spread"]
+    rows = [
+        ("holds", f"EEG of {len(seen['channels'])} channels: {shorten(seen['channels'])}"),
+        ("rate", f"{seen['rate_hz']:g} Hz"),
+        ("length", f"{seen['duration_s']:.1f} s ({seen['n_times']:,} samples)"),
+        ("spread", f"{low:.3g} to {high:.3g} {seen['unit']} a channel"),
+        ("places", "; ".join(shorten(line.strip().split(", ")) for line in seen["placed"])),
+    ]
+    rows += [(name.replace("_", " "), str(value)) for name, value in seen["facts"].items()]
+    if seen["subject"]:
+        rows.append(("subject", seen["subject"]))
+    if seen["nan_fraction"] > NAN_SHARE:
+        rows.append(("look at", f"missing samples: {seen['nan_fraction']:.0%}"))
+    if seen["flat"]:
+        rows.append(("look at", f"flat channels: {shorten(seen['flat'])}"))
+    rows += [("note", note) for note in seen["warnings"]]
+    if seen["problem"]:
+        rows.append(("problem", _problem(seen)))
+    elif seen["unplaced"]:
+        drop = f"{shorten(seen['unplaced'])} have no known place: --on-unknown drop leaves them out"
+        rows.append(("next", drop))
+    return [path, *table(rows)]
+
+
+def closing(n_usable: int, *, eeg: bool = False) -> list[str]:
     """What can be done with files that can be used."""
     if not n_usable:
         return []
     return [
         "next: biojepa embed MODEL FILES... -o features.csv   (features of a trained model)",
-        "  or: biojepa prepare FILES... -o my_store           (to pretrain on them)",
+        f"  or: biojepa prepare {'eeg FILES...' if eeg else 'FILES...    '} -o my_store       "
+        "(to pretrain on them)",
     ]
 
 

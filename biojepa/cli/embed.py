@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from tyro.conf import Positional
@@ -30,6 +30,7 @@ examples:
   biojepa embed my_run ecgs.npy --fs 500 --leads I,II,V1,V2,V3,V4,V5,V6 \\
       --units uV -o features.csv
   biojepa embed my_classifier holter.edf --probabilities -o features.csv
+  biojepa embed my_eeg_run my_eegs/ -o features.npz
 In Python: ECGJEPA.from_pretrained("my_run").transform(["my_ecgs/"])"""
 CHUNK_VALUES = 8 << 20  # samples held at a time: 32 MB of float32
 
@@ -46,7 +47,8 @@ class Options:
     model: Annotated[Positional[str], option("MODEL")]
     """A run directory, a model folder, the name of a shipped model, or a Hub id."""
     files: Annotated[Positional[tuple[str, ...]], option("FILES...")]
-    """Files (WFDB, EDF, DICOM, XML, MATLAB, CSV, NumPy), folders, patterns or stores."""
+    """Files (WFDB, EDF, DICOM, XML, MATLAB, CSV, NumPy; with an EEG model EDF, BDF, FIF,
+    BrainVision, EEGLAB), folders, patterns or stores."""
     out: Annotated[str | None, option("FILE", short="-o")] = None
     """features.csv or features.npz."""
     pool: Annotated[str | None, option("NAME")] = None
@@ -65,6 +67,10 @@ class Options:
     """Of files that do not say: mV (default), uV, V, adc or arbitrary."""
     on_missing: Annotated[OnMissing, option("WHAT")] = "error"
     """A lead of the model is missing: error (default) or drop (mask it)."""
+    on_unknown: Annotated[OnMissing, option("WHAT")] = "error"
+    """A channel of an EEG without a known place: error (default) or drop (leave it out)."""
+    rows: Annotated[Literal["window", "recording"], option("WHAT")] = "window"
+    """Of a continuous EEG: one row a window (NAME#0, ..., default) or their mean."""
     allow_truncated: Annotated[bool, option()] = False
     """Read what is there of an EDF or BDF file that was cut."""
     on_error: Annotated[Literal["raise", "skip"], option("WHAT")] = "raise"
@@ -98,10 +104,21 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError(f"expected --batch-size of 1 or more, got {options.batch_size}")
     out = Path(options.out)
     report = SkipReport(0)
+    from biojepa.cli.models import model_kind
+
+    kind, modality = model_kind(options.model)
+    layer = None if options.layer is None else _layers(options.layer)
     with open_feature_file(out) as file:
-        width = _embed(options, file, report)
+        if modality == "eeg":
+            from biojepa.cli.embed_eeg import embed_eeg
+
+            is_classifier = kind == "classifier"
+            width = embed_eeg(options, file, report, classifier=is_classifier, layer=layer)
+        else:
+            width = _embed(options, file, report, layer)
     classes = f" and {len(file.classes)} probabilities" if file.classes else ""
-    say(f"{out}: {file.n_rows:,} recordings, {width} features{classes} each")
+    what = "recordings" if modality != "eeg" or options.rows == "recording" else "windows"
+    say(f"{out}: {file.n_rows:,} {what}, {width} features{classes} each")
     if report.skips:
         listing = out.with_name(out.stem + ".skipped.csv")
         report.to_csv(listing)
@@ -109,7 +126,7 @@ def run(argv: Sequence[str]) -> int:
     return OK
 
 
-def _embed(options: Options, file: FeatureFile, report: SkipReport) -> int:
+def _embed(options: Options, file: FeatureFile, report: SkipReport, layer: Any) -> int:
     """Write every row; returns the number of features."""
     from biojepa.cli.models import open_model
 
@@ -132,8 +149,8 @@ def _embed(options: Options, file: FeatureFile, report: SkipReport) -> int:
         file.classes = model.classes
     if options.pool is not None:
         estimator.set_params(pool=options.pool)
-    if options.layer is not None:
-        estimator.set_params(layer=_layers(options.layer))
+    if layer is not None:
+        estimator.set_params(layer=layer)
     if options.scale:
         estimator.set_params(scale=True)
     width = len(estimator.get_feature_names_out())

@@ -56,6 +56,14 @@ def describe(given: str) -> tuple[str, Rows]:
     if path.is_dir():
         if is_store(path):
             return _store(path)
+        parts = [p for p in sorted(path.iterdir()) if is_store(p)]
+        if parts and not (path / "config.yaml").is_file():
+            rows = [
+                (f"{part.name}:", "") if not k else row
+                for part in parts
+                for k, row in enumerate([("", ""), *_store(part)[1]])
+            ]
+            return f"{path}: {len(parts)} stores, one for each montage", rows
         if (path / "config.yaml").is_file():
             return _run(path)
         if (path / "state.json").is_file():
@@ -85,14 +93,14 @@ def describe(given: str) -> tuple[str, Rows]:
 
 
 def _model(path: Path) -> tuple[str, Rows]:
-    from biojepa.ecg.config import ECGModelConfig
     from biojepa.engine.files import check_folder, read_json, read_tensors
 
     check_folder(path)
     head = read_json(path / "config.json")
     rows: Rows = [("modality", f"{head.get('modality')}, {head.get('kind')}")]
-    if isinstance(head.get("model"), dict) and head.get("modality") == "ecg":
-        rows += _architecture(ECGModelConfig.from_config(head["model"]))
+    if isinstance(head.get("model"), dict):
+        rows += _architecture_of(head.get("modality"), head["model"])
+        rows += _preprocessing(head)
     weights = read_tensors(path / "model.safetensors")
     parameters = sum(value.numel() for value in weights.values())
     rows.append(("weights", f"{parameters:,} numbers ({size_text(_size(path))})"))
@@ -116,7 +124,6 @@ def _model_card(card: dict[str, Any]) -> Rows:
 
 def _run(path: Path) -> tuple[str, Rows]:
     from biojepa.cli.resume import training_of
-    from biojepa.ecg.config import ECGModelConfig
     from biojepa.engine.checkpoint import checkpoints, latest_checkpoint
     from biojepa.engine.run import read_settings
 
@@ -124,10 +131,9 @@ def _run(path: Path) -> tuple[str, Rows]:
     steps = training_of(stored, where).steps
     rows: Rows = [("recipe", f"{stored.get('recipe')} ({stored.get('modality')})")]
     if stored.get("source") is not None:
-        source = Source.from_config(stored["source"], where=where)
-        rows.append(("recordings", ", ".join(source.paths)))
+        rows.append(("recordings", ", ".join(_paths(stored, where))))
     if stored.get("model") is not None:
-        rows += _architecture(ECGModelConfig.from_config(stored["model"]))
+        rows += _architecture_of(stored.get("modality"), stored["model"])
     found = checkpoints(path)
     latest = latest_checkpoint(path)
     done = 0 if latest is None else int(latest.name.removeprefix("step-"))
@@ -136,7 +142,7 @@ def _run(path: Path) -> tuple[str, Rows]:
         from biojepa.cli.runs import last_metrics
 
         rows += _metrics(last_metrics(path))
-    if done < steps:
+    if done < steps and stored.get("modality") in ("ecg", "eeg"):
         rows.append(("unfinished", f"biojepa resume {path}"))
     if (path / "model" / "config.json").is_file():
         rows.append(("model", str(path / "model")))
@@ -164,10 +170,12 @@ def _store(path: Path) -> tuple[str, Rows]:
         rates = np.unique(store.rates_hz)
         seconds = store.lengths / store.rates_hz
         subjects = {s for s in store.subject_ids if s is not None}
+        eeg = store.recipe.get("modality") == "eeg"
+        who, what = ("subjects", "channels") if eeg else ("patients", "leads")
         rows: Rows = [
             ("recordings", f"{len(store):,}"),
-            ("patients", f"{len(subjects):,} named" if subjects else "not named"),
-            ("leads", shorten(store.channels)),
+            (who, f"{len(subjects):,} named" if subjects else "not named"),
+            (what, f"{len(store.channels)}: {shorten(store.channels)}"),
             ("rate", ", ".join(f"{rate:g}" for rate in rates[:5]) + " Hz"),
         ]
         if len(store):
@@ -178,6 +186,8 @@ def _store(path: Path) -> tuple[str, Rows]:
                     f"{seconds.sum() / 3600:.1f} hours in all",
                 )
             )
+        if eeg and len(store):
+            rows.append(("reference", str(store.recording(0).labels.get("reference", "not said"))))
         rows += [
             ("unit", store.unit),
             ("size", size_text(_size(path))),
@@ -236,6 +246,44 @@ def _card(name: str) -> tuple[str, Rows]:
             ("then" if card.download else "next", f"biojepa prepare {name} FOLDER -o STORE")
         )
     return f"{card.name}: dataset card of {card.title}", rows
+
+
+def _architecture_of(modality: object, model: Any) -> Rows:
+    """What the settings of a model say, for modalities that have something to say here."""
+    if modality == "ecg":
+        from biojepa.ecg.config import ECGModelConfig
+
+        return _architecture(ECGModelConfig.from_config(model))
+    if modality == "eeg":
+        from biojepa.eeg.config import EEGModelConfig
+
+        config = EEGModelConfig.from_config(model)
+        token_s = 1 / config.features_hz
+        return [
+            ("channels", f"{len(config.channels)}: {shorten(config.channels)}"),
+            ("rate", f"{config.rate_hz:g} Hz; windows of {config.n_times / config.rate_hz:g} s"),
+            ("network", f"{config.depth} layers of width {config.dim}, tokens of {token_s:g} s"),
+        ]
+    return []
+
+
+def _preprocessing(head: dict[str, Any]) -> Rows:
+    """The stored reference and filter of an EEG model."""
+    stored = head.get("preprocess")
+    if head.get("modality") != "eeg" or not isinstance(stored, dict):
+        return []
+    band = stored.get("bandpass_hz")
+    low, high = band if isinstance(band, list) and len(band) == 2 else (None, None)
+    return [("input", f"microvolt, reference {stored.get('reference')}, {low} to {high} Hz")]
+
+
+def _paths(stored: dict[str, Any], where: str) -> list[str]:
+    """Where the recordings of a run lay."""
+    if stored.get("modality") == "ecg":
+        return list(Source.from_config(stored["source"], where=where).paths)
+    source = stored["source"]
+    paths = source.get("paths") if isinstance(source, dict) else None
+    return [str(path) for path in paths] if isinstance(paths, list) else ["not said"]
 
 
 def _architecture(config: Any) -> Rows:

@@ -30,15 +30,21 @@ class Model:
     classes: tuple[str, ...] = ()
 
 
-def is_classifier(name: str) -> bool:
-    """Whether a model folder holds a classifier.
+def model_kind(name: str) -> tuple[str, str]:
+    """What a model folder holds: encoder or classifier, and of which modality.
 
     Raises
     ------
     CheckpointError
         If there is no model of this name.
     """
-    return read_json(locate_model(name) / "config.json").get("kind") == "classifier"
+    head = read_json(locate_model(name) / "config.json")
+    return str(head.get("kind")), str(head.get("modality"))
+
+
+def is_classifier(name: str) -> bool:
+    """Whether a model folder holds a classifier; raises as `model_kind`."""
+    return model_kind(name)[0] == "classifier"
 
 
 def open_model(name: str) -> Model:

@@ -92,6 +92,7 @@ def open_eeg(
     ch_names: Sequence[str] | None = None,
     units: str = "uV",
     montage: Any = None,
+    strict: bool = False,
 ) -> EEGRecords | MixedEEG:
     """Open whatever a user passes as `X`.
 
@@ -108,6 +109,8 @@ def open_eeg(
         Of arrays. `"arbitrary"` also says that MNE objects and files are not in volts.
     montage : str, dict, mne.channels.DigMontage or None
         Positions of channels that are not in the 10-05 system; a dict is in metres, head frame.
+    strict : bool
+        Refuse MNE objects of an implausible scale, as files are.
 
     Returns
     -------
@@ -138,7 +141,7 @@ def open_eeg(
             ((read_eeg(path), str(path)) for path in paths), arbitrary, supplied, strict=True
         )
     if several and all(_is_mne(x) for x in X):
-        return _from_mne(((x, _file_of(x)) for x in X), arbitrary, supplied, strict=False)
+        return _from_mne(((x, _file_of(x)) for x in X), arbitrary, supplied, strict=strict)
     if sfreq is None:
         raise DataError("expected the sampling rate of the arrays, got none: pass sfreq= (hertz)")
     records = ArrayRecords(X, fs=sfreq, channels=ch_names, units=unit, judge=False)

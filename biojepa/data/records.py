@@ -131,6 +131,8 @@ def is_table(X: Any) -> bool:
     """Whether X is (n, time), one nameless channel, or something only scikit-learn can refuse."""
     if isinstance(X, str | PathLike | SignalStore) or hasattr(X, "ch_names"):
         return False
+    if hasattr(X, "part_of"):  # records that were opened before
+        return False
     if isinstance(X, list | tuple):
         first = X[0] if X else 0.0
         if hasattr(first, "ch_names"):

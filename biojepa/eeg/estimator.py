@@ -333,13 +333,15 @@ class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             rate = self.sfreq or get_recipe(self.preset).preprocess.rate_hz
             records = ArrayRecords(X, fs=rate, channels=None, units=self.units, judge=False)
             return EEGRecords(records, arbitrary=self.units == "arbitrary")
-        source = open_eeg(
-            X,
-            sfreq=self.sfreq,
-            ch_names=self.ch_names,
-            units=self.units,
-            montage=self.montage,
-        )
+        source = X
+        if not isinstance(X, EEGRecords | MixedEEG):
+            source = open_eeg(
+                X,
+                sfreq=self.sfreq,
+                ch_names=self.ch_names,
+                units=self.units,
+                montage=self.montage,
+            )
         if reset:
             first = source.parts[0]
             self.n_features_in_ = len(first.names or ()) or len(first.records.read(0).values)

@@ -16,6 +16,7 @@ from biojepa.cli.main import main
 from biojepa.data.simulate import simulate_ecg
 from biojepa.data.simulated_cohort import ECGCohort, write_wfdb_cohort
 from biojepa.ecg import ECGClassifier
+from tests.data.eeg_factory import write_edf, write_fif
 
 TINY = ["--preset", "tiny", "--steps", "4", "--batch-size", "8", "--device", "cpu"]
 
@@ -96,3 +97,22 @@ def stop_after(process: subprocess.Popen[str], path: Path, number: signal.Signal
         time.sleep(0.02)
     process.send_signal(number)
     return process.communicate(timeout=120)[0]
+
+
+@pytest.fixture(scope="package")
+def eegs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two EEG files of one montage and one of another."""
+    folder = tmp_path_factory.mktemp("eegs")
+    for name in ("a", "b"):
+        write_edf(folder / f"{name}.edf", ("EEG Fp1-LE", "EEG C3-LE", "EEG Cz-LE"), n_records=12)
+    write_fif(folder / "c_raw.fif", ("Pz", "POz", "O1"), n_times=1500, subject="S7")
+    return folder
+
+
+@pytest.fixture(scope="package")
+def eeg_run(eegs: Path) -> Path:
+    """A run that was pretrained on them."""
+    path = eegs.parent / "eeg-run"
+    tiny = ["--preset", "tiny", "--steps", "2", "--batch-size", "4", "--device", "cpu"]
+    assert main(["pretrain", "eeg", str(eegs), "-o", str(path), *tiny]) == 0
+    return path

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from biojepa.cli.main import main
 from biojepa.data.simulated_cohort import ECGCohort
 from tests.conftest import real_data
+from tests.data.eeg_factory import write_edf
+from tests.eeg.published import needs_eeg
 
 LEADS = "I,II,III,aVR,aVL,aVF,V1,V2,V3,V4,V5,V6"
 
@@ -65,3 +68,20 @@ def test_real_recordings_can_be_used(capsys: pytest.CaptureFixture[str]) -> None
     some = sorted(str(p) for p in root.glob("*.hea"))[:5]
     assert main(["doctor", *some]) == 0
     assert "5 of 5" in capsys.readouterr().out
+
+
+@needs_eeg
+def test_eeg_files_are_described_with_the_places_of_their_channels(
+    eegs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", str(eegs)]) == 0
+    text = capsys.readouterr().out
+    for part in ("EEG of 3 channels", "looked up (3): Fp1", "reference", "LE", "3 of 3 files"):
+        assert part in text
+    assert "biojepa prepare eeg" in text
+    assert max(map(len, text.splitlines())) <= 80 + len(str(eegs))
+    shutil.copy(eegs / "a.edf", tmp_path / "a.edf")
+    write_edf(tmp_path / "volts.edf", ("Fp1", "C3", "Cz"), unit="V")
+    assert main(["doctor", str(tmp_path)]) == 1
+    assert "1 of 2 files can be used" in capsys.readouterr().out
+    assert main(["doctor", str(tmp_path / "volts.edf"), "--units", "arbitrary"]) == 0

@@ -7,6 +7,7 @@ import pytest
 
 from biojepa.cli.main import main
 from biojepa.engine.checkpoint import latest_checkpoint
+from tests.eeg.published import needs_eeg
 
 
 def _said(path: str | Path, capsys: pytest.CaptureFixture[str]) -> str:
@@ -77,3 +78,19 @@ def test_a_shipped_model_is_described_by_name_with_its_limits(
 def test_a_mistyped_model_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "ecg-smal"]) != 0
     assert "did you mean 'ecg-small'" in capsys.readouterr().err
+
+
+@needs_eeg
+def test_eeg_runs_models_and_stores_say_channels_and_reference(
+    eeg_run: Path, eegs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (eeg_run, eeg_run / "model"):
+        text = _said(path, capsys)
+        for part in ("6: Fp1, C3, Cz, Pz, POz, O1", "128 Hz", "eeg", "tokens of 1 s"):
+            assert part in text
+    assert "reference average, 0.5 to 40.0 Hz" in text
+    assert main(["prepare", "eeg", str(eegs), "-o", str(tmp_path / "s")]) == 0
+    capsys.readouterr()
+    text = _said(tmp_path / "s", capsys)
+    for part in ("2 stores, one for each montage", "3ch-", "Pz, POz, O1", "LE", "1 named"):
+        assert part in text
