@@ -20,12 +20,13 @@ from biojepa.cli.sources import OnMissing, Units
 from biojepa.data.cards import load_card
 from biojepa.data.databases.eeg import EEG_LAYOUTS
 from biojepa.data.databases.layouts import LAYOUTS, DatabaseFiles, database_files
+from biojepa.data.describe_eeg import eeg_files
 from biojepa.data.files import list_records, read_many
 from biojepa.data.leads import STANDARD_12, arrange_leads, canonical_leads
 from biojepa.data.prepare import PrepareReport, prepare_store
 from biojepa.data.recording import Recording
 from biojepa.data.store import SignalStore
-from biojepa.errors import ConfigError
+from biojepa.errors import ConfigError, DataError
 
 MORE = """\
 examples:
@@ -90,6 +91,16 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError("expected -o STORE, a folder for the store")
     if not options.src:
         raise UsageError("expected SRC: folders, files or patterns of recordings")
+    try:
+        return _prepare(options, options.out)
+    except DataError as error:
+        # looked for now alone, since it opens every file
+        if any(eeg_files(given) for given in options.src):
+            raise DataError(f"{error}; this looks like EEG: biojepa prepare eeg") from error
+        raise
+
+
+def _prepare(options: Options, out: str) -> int:
     leads, rate_hz = layout(options)
     unit = "arbitrary" if options.units == "arbitrary" else "mV"
     found, recipe = recordings(options, rate_hz)
@@ -104,7 +115,7 @@ def run(argv: Sequence[str]) -> int:
     with bar:
         report = prepare_store(
             found.paths,
-            options.out,
+            out,
             read=found.read,
             arrange=partial(
                 arrange,

@@ -35,6 +35,7 @@ from biojepa.extras import require
 
 SUFFIXES = (".edf", ".bdf", ".fif", ".fif.gz", ".vhdr", ".set", ".csv")
 MAX_TEXT_BYTES = 4 << 20
+MAX_RATE_HZ = 1e6  # what the preprocessing takes
 # by MNE's conventions; and further parts of a recording, which are read with the first
 _NOT_RAW = re.compile(
     r"-(?:eve|epo|ave|cov|ica|proj|fwd|inv|src|bem|sol|trans|annot|info|\d+)(?:\.fif|\.fif\.gz)$",
@@ -151,6 +152,7 @@ def read_eeg(
             _refuse_outside(raw, checked)
             if preload:
                 raw.load_data(verbose="error")
+            raw.get_channel_types()  # fails on kinds that there are not
             _take_bids(raw, checked, suffix)
         except Exception as error:  # of any kind, also a bare one, if MNE raises it on damage
             if isinstance(error, BiojepaError) or not raised_in(error, "mne"):
@@ -160,8 +162,11 @@ def read_eeg(
     for warning in caught:
         if issubclass(warning.category, RuntimeWarning):
             warnings.warn(f"{where}: {warning.message}", PlausibilityWarning, stacklevel=2)
-    if not float(raw.info["sfreq"]) > 0 or raw.n_times < 1:
-        raise FormatError(f"{where}: expected samples at a rate above 0 Hz, got {raw.n_times}")
+    if not 0 < float(raw.info["sfreq"]) <= MAX_RATE_HZ or raw.n_times < 1:
+        raise FormatError(
+            f"{where}: expected samples at a rate of up to {MAX_RATE_HZ:g} Hz, got {raw.n_times} "
+            f"at {raw.info['sfreq']}"
+        )
     return raw
 
 
@@ -194,6 +199,11 @@ def _edf_channels(path: Path, allow_truncated: bool) -> list[str]:
         )
     seen: dict[str, str] = {}
     for signal in chosen:
+        if signal.physical[0] == signal.physical[1] or signal.digital[0] >= signal.digital[1]:
+            raise FormatError(
+                f"{where}: expected a range of {signal.label!r}, got {signal.physical} physical "
+                f"and {signal.digital} digital, which no scale follows from"
+            )
         key = clean_name(signal.label).lower()
         if key in seen:
             raise LeadError(
@@ -209,7 +219,15 @@ def _check_length(header: EDFHeader, size: int, allow_truncated: bool, where: st
     there = (size - header.n_bytes) // (header.record_samples * header.width)
     if there < 1:
         raise FormatError(f"{where}: expected at least one whole record, the file has none")
-    if there >= header.n_records:
+    if header.n_records < 1 or there > header.n_records:
+        said = (
+            f"the header does not say how many records there are, {there} are"
+            if header.n_records < 1
+            else f"the header says {header.n_records} records, {there} are there and are read"
+        )
+        warnings.warn(f"{where}: {said}", PlausibilityWarning, stacklevel=4)
+        return
+    if there == header.n_records:
         return
     if not allow_truncated:
         raise FormatError(

@@ -53,6 +53,13 @@ def test_what_is_missing_is_asked_for(store, tmp_path) -> None:
     assert main([*line, "--rate", "0"]) == 1
 
 
+def test_eeg_given_to_the_command_for_ecg_is_pointed_to_its_own(store, tmp_path, capsys) -> None:
+    for source in ("in", "in/0_raw.fif"):
+        line = ["prepare", str(store.parent / source), "-o", str(tmp_path / "s")]
+        assert main(line) == 1
+        assert "biojepa prepare eeg" in capsys.readouterr().err
+
+
 def _same(run: Path, other: Path) -> bool:
     one, two = (
         {p.name: read_tensors(p) for p in sorted(latest.glob("*.safetensors"))}

@@ -17,6 +17,7 @@ def write_edf(
     n_records=8,
     declared=None,
     duration="1",
+    physical=-3276,
 ) -> Path:
     """A small EDF file written by hand, so that any field can be wrong."""
     rates = rates or [100] * len(labels)
@@ -33,7 +34,7 @@ def write_edf(
         (16, labels),
         (80, [""] * len(labels)),
         (8, [unit] * len(labels)),
-        (8, [-3276] * len(labels)),
+        (8, [physical] * len(labels)),
         (8, [3276] * len(labels)),
         (8, [-32768] * len(labels)),
         (8, [32767] * len(labels)),

@@ -19,6 +19,9 @@ import pytest
 from biojepa.data.cards import load_card
 from biojepa.data.databases.layouts import database_files
 from biojepa.data.describe import describe_file
+from biojepa.data.describe_eeg import describe_eeg
+from biojepa.data.eeg_reader import read_eeg
+from biojepa.data.eeg_store import prepare_eeg
 from biojepa.data.files import read_ecg, read_many
 from biojepa.data.safe_yaml import load_yaml
 from biojepa.data.store import SignalStore
@@ -26,7 +29,9 @@ from biojepa.ecg import ptbxl
 from tests.conftest import ROOT
 from tests.data import format_factory as factory
 from tests.data.databases import miniature
+from tests.data.eeg_factory import write_brainvision, write_edf, write_eeglab, write_fif
 from tests.data.store_factory import write_store
+from tests.eeg.published import needs_eeg
 from tests.faults.models import load, put
 from tests.faults.test_hdf5_arrays import PLAIN, archive
 from tests.faults.test_labels import LINES
@@ -131,6 +136,17 @@ OTHERS: dict[str, tuple[Callable[[Path], Callable[[], Any]], str]] = {
 }
 
 
+EEGS: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "edf": (lambda root: write_edf(root / "a.edf"), "biojepa.data.eeg_reader._eeg_signals"),
+    "fif": (lambda root: write_fif(root / "a_raw.fif"), "biojepa.data.eeg_reader._take_bids"),
+    "brainvision": (write_brainvision, "biojepa.data.eeg_reader._stay_beside"),
+    "eeglab": (
+        lambda root: write_eeglab(root / "a.set"),
+        "biojepa.data.eeg_reader._refuse_outside",
+    ),
+}
+
+
 def code15(root: Path) -> int:
     """Read the first stretch of a miniature CODE-15."""
     files = database_files("code-15", miniature.code15(root / "in"), rate_hz=None, published=False)
@@ -167,6 +183,18 @@ def test_a_mistake_deep_in_a_reader_surfaces(tmp_path, monkeypatch, kind) -> Non
         list(read_many([path], on_error="skip", **lacking(path)))
     with pytest.raises(KeyError, match="planted"):
         describe_file(path, **lacking(path))
+
+
+@needs_eeg
+@pytest.mark.parametrize("kind", EEGS)
+def test_a_mistake_deep_in_the_reader_of_eeg_surfaces(tmp_path, monkeypatch, kind) -> None:
+    make, place = EEGS[kind]
+    path = make(tmp_path)
+    assert read_eeg(path).n_times > 0
+    monkeypatch.setattr(place, planted)
+    for use in (read_eeg, describe_eeg, lambda p: prepare_eeg([p], tmp_path / "store")):
+        with pytest.raises(KeyError, match="planted"):
+            use(path)
 
 
 @pytest.mark.parametrize("kind", OTHERS)
