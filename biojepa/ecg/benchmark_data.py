@@ -22,7 +22,7 @@ from biojepa.data.simulated_cohort import ECGCohort
 from biojepa.data.splits import check_no_leakage, overlap_statement
 from biojepa.data.store import SignalStore
 from biojepa.data.wfdb_reader import read_wfdb
-from biojepa.ecg.ptbxl import Task, load_labels, load_table, record_paths
+from biojepa.ecg.ptbxl import SINGLE, Task, load_labels, load_table, record_paths
 from biojepa.errors import ConfigError, DataError, FormatError
 from biojepa.evaluation.rows import LabelledSignals
 
@@ -127,6 +127,12 @@ def load_ptbxl(
     """
     table = load_table(root)
     y, classes, ecg_id = load_labels(root, task)
+    exclusive = task in SINGLE
+    if without_label == "negative" and exclusive:
+        raise ConfigError(
+            f"expected without_label 'drop' with the task {task!r}, got 'negative': it is of the "
+            "records that have exactly one superclass"
+        )
     if without_label == "negative":
         everyone = table.index.to_numpy()
         y, ecg_id = _in_table_order(everyone, ecg_id, y), everyone
@@ -147,6 +153,7 @@ def load_ptbxl(
             y[:, known].astype(np.float64),
             rows["patient_id"].astype(str).to_numpy(dtype=np.str_),
             tuple(map(str, classes[known])),
+            exclusive,
         ),
         tuple(map(str, ecg_id)),
         rows["strat_fold"].to_numpy(),

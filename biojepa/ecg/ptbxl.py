@@ -38,6 +38,7 @@ Task = Literal[
     "st-mem",
 ]
 
+SINGLE = ("superdiagnostic-single", "st-mem")  # two names of the task with one class a record
 _TABLE, _STATEMENTS = "ptbxl_database.csv", "scp_statements.csv"
 _COLUMNS = ("ecg_id", "patient_id", "scp_codes", "strat_fold", "filename_lr", "filename_hr")
 _FLOATS = ("age", "sex", "height", "weight")
@@ -89,8 +90,7 @@ def load_labels(root: Path | str, task: Task, min_samples: int = 0) -> Labels:
     if task != "diagnostic":
         counts = Counter(name for labels in found for name in labels)
         found = [{name for name in labels if counts[name] > min_samples} for labels in found]
-    single = task in ("superdiagnostic-single", "st-mem")
-    kept = np.array([len(f) == 1 if single else len(f) > 0 for f in found], dtype=bool)
+    kept = np.array([len(f) == 1 if task in SINGLE else len(f) > 0 for f in found], dtype=bool)
     # the single-label task keeps the classes of the task it is cut from
     classes = np.array(sorted(set().union(*found)), dtype=np.str_)
     column = {str(name): number for number, name in enumerate(classes)}

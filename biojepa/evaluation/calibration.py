@@ -24,7 +24,7 @@ from biojepa.errors import ConfigError, DataError
 from biojepa.evaluation.metrics import Floats, as_columns, check_probabilities
 
 N_BINS = 15
-_LOG_RANGE = (-5.0, 5.0)  # ours: temperatures from 0.007 to 148
+LOG_RANGE = (-5.0, 5.0)  # ours: temperatures from 0.007 to 148
 
 
 class Reliability(NamedTuple):
@@ -130,7 +130,7 @@ def fit_temperature(y_true: ArrayLike, logits: ArrayLike) -> float:
     def loss(log_temperature: float) -> float:
         return float(np.logaddexp(0.0, sign * scores * np.exp(-log_temperature)).mean())
 
-    found = minimize_scalar(loss, bounds=_LOG_RANGE, method="bounded")
+    found = minimize_scalar(loss, bounds=LOG_RANGE, method="bounded")
     return float(np.exp(found.x))
 
 

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from biojepa.data.splits import check_no_leakage, patient_folds
 from biojepa.errors import DataError
 from biojepa.evaluation.calibration import fit_temperature, probabilities
+from biojepa.evaluation.exclusive import fit_softmax_temperature, softmax_probabilities
 from biojepa.evaluation.metrics import Floats
 from biojepa.evaluation.thresholds import f1_thresholds
 
@@ -144,7 +145,9 @@ class Fixed:
     temperatures: tuple[float, ...]
 
 
-def fix_on_validation(y: Floats, scores: Floats, protocol: Protocol) -> Fixed:
+def fix_on_validation(
+    y: Floats, scores: Floats, protocol: Protocol, *, exclusive: bool = False
+) -> Fixed:
     """Thresholds for F1 and temperatures, never from the records they are applied to.
 
     Parameters
@@ -155,12 +158,17 @@ def fix_on_validation(y: Floats, scores: Floats, protocol: Protocol) -> Fixed:
         Without validation records, those of the other splits' tests serve. Their models were
         fitted on records of this split too; the labels of a record still never move its own
         threshold but through the models of others.
+    exclusive : bool
+        One class a record: the temperature is that of the softmax.
 
     Returns
     -------
     Fixed
         In the order of `protocol.test`.
     """
+    fit, said = fit_temperature, probabilities
+    if exclusive:
+        fit, said = fit_softmax_temperature, softmax_probabilities
     limit, scale = np.full(scores.shape, np.nan), np.full(scores.shape, np.nan)
     temperatures = []
     for split in protocol.splits:
@@ -168,7 +176,7 @@ def fix_on_validation(y: Floats, scores: Floats, protocol: Protocol) -> Fixed:
         if not len(others):
             others = np.setdiff1d(protocol.test, split.test)
         limit[split.test] = f1_thresholds(y[others], scores[others])
-        temperatures.append(fit_temperature(y[others], scores[others]))
-        scale[split.test] = probabilities(scores[split.test], temperatures[-1])
+        temperatures.append(fit(y[others], scores[others]))
+        scale[split.test] = said(scores[split.test], temperatures[-1])
     test = protocol.test
-    return Fixed(limit[test], probabilities(scores[test]), scale[test], tuple(temperatures))
+    return Fixed(limit[test], said(scores[test]), scale[test], tuple(temperatures))

@@ -165,6 +165,7 @@ _COLUMNS = (
     "difference_high",
     "auprc",
     "f1",
+    "accuracy",
     "brier",
     "brier_scaled",
     "ece",
@@ -180,8 +181,8 @@ def _lines(outcome: Outcome) -> list[list[object]]:
     for r in outcome.results:
         d = r.difference
         gap = ["", "", ""] if d is None else [d.point, d.low, d.high]
-        fixed = [r.auprc, r.f1, r.brier, r.brier_scaled, r.ece, r.ece_scaled]
-        fixed += [r.minutes, r.cpu_minutes]
+        fixed = [r.auprc, r.f1, "" if r.accuracy is None else r.accuracy]
+        fixed += [r.brier, r.brier_scaled, r.ece, r.ece_scaled, r.minutes, r.cpu_minutes]
         line = [r.name, "all", r.auc.point, r.auc.low, r.auc.high, *gap, *fixed]
         lines.append([*line, *r.per_class["auc"].tolist()])
         empty = [""] * (len(line) - 3 + len(r.per_class))
@@ -209,14 +210,16 @@ def _numbers(outcome: Outcome) -> dict[str, Any]:
 
 
 def _table(outcome: Outcome) -> list[str]:
+    exclusive = any(r.accuracy is not None for r in outcome.results)
     header = ["model", "macro AUC (95 %)", "difference (95 %)", "seeds", "AUPRC", "F1"]
-    header += ["Brier", "ECE", "ECE scaled", "min a seed"]
+    header += [*["accuracy"] * exclusive, "Brier", "ECE", "ECE scaled", "min a seed"]
     best = [r.title for r in outcome.results if r.kind == "classical" and r.difference is None]
     rows = []
     for r in outcome.results:
         seeds = ", ".join(f"{value:.3f}" for value in r.seed_auc)
         gap = "" if r.difference is None else _interval(r.difference, "+.3f")
-        numbers = [r.auprc, r.f1, r.brier, r.ece, r.ece_scaled]
+        share = [] if r.accuracy is None else [r.accuracy]
+        numbers = [r.auprc, r.f1, *share, r.brier, r.ece, r.ece_scaled]
         cells = [f"{value:.3f}" for value in numbers]
         rows.append([r.title, _interval(r.auc, ".3f"), gap, seeds, *cells, f"{r.minutes:.1f}"])
     names = [r.name for r in outcome.results]
@@ -234,10 +237,14 @@ def _table(outcome: Outcome) -> list[str]:
             f"Differences are to the strongest classical row ({best[0]}), paired on the same "
             "resamples of patients; that row was chosen on these records, in its favour."
         )
-    note = (
-        f"{outcome.n_records:,} judged records. {to} F1 and scaled probabilities use thresholds "
-        "and temperatures fixed on other records."
-    )
+    fixed = "F1 and scaled probabilities use thresholds and temperatures fixed on other records."
+    if exclusive:
+        fixed = (
+            "Every record has exactly one class, which the models were told (softmax); F1 and "
+            "accuracy are of the most likely class, scaled probabilities use temperatures fixed "
+            "on other records."
+        )
+    note = f"{outcome.n_records:,} judged records. {to} {fixed}"
     parts = [html.heading("Table"), html.table(header, rows), html.paragraph(note, style="note")]
     parts.append(html.picture(forest, what=f"macro AUC of {', '.join(names)}"))
     if outcome.not_run:

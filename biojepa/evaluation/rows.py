@@ -1,8 +1,9 @@
 """Rows of a benchmark table: how a classifier is made, fitted by the protocol, and kept on disk.
 
 A row makes scikit-learn-like objects: `fit(X, y, groups=)` on raw signals (n, channels, time) with
-0/1 columns, and `decision_function(X)` (n, classes). What a row fitted and scored is kept in a
-folder, so that a benchmark that was stopped goes on where it was.
+0/1 columns, and `decision_function(X)` (n, classes). Where every record has exactly one class
+they are fitted on class numbers instead (see `biojepa.evaluation.exclusive`). What a row fitted and
+scored is kept in a folder, so that a benchmark that was stopped goes on where it was.
 
 Letters: n records, C classes.
 """
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from biojepa.data.splits import check_no_leakage
 from biojepa.engine.files import check_folder, read_json, read_tensors, write_folder
 from biojepa.errors import DataError
+from biojepa.evaluation.exclusive import OneOf, class_numbers
 from biojepa.evaluation.metrics import Floats
 from biojepa.evaluation.protocol import Protocol as EvaluationProtocol
 from biojepa.evaluation.spent import Spent
@@ -98,16 +100,29 @@ class LabelledSignals:
     groups : ndarray, shape (n,)
         Patients.
     classes : tuple of str
+    exclusive : bool
+        Every record has exactly one class, and classifiers are told so.
+
+    Raises
+    ------
+    DataError
+        If `exclusive` and a record has not exactly one class.
     """
 
     X: Signals
     y: Floats
     groups: NDArray[Any]
     classes: tuple[str, ...]
+    exclusive: bool = False
+
+    def __post_init__(self) -> None:
+        if self.exclusive:
+            class_numbers(self.y)
 
     def fingerprint(self) -> str:
-        """Hash of signals, labels, patients and class names."""
-        total = hashlib.sha256(json.dumps([list(self.classes), self.X.shape]).encode())
+        """Hash of signals, labels, patients, class names and what kind of task it is."""
+        kind = ["one class a record"] if self.exclusive else []
+        total = hashlib.sha256(json.dumps([list(self.classes), self.X.shape, *kind]).encode())
         for record in self.X:
             total.update(np.ascontiguousarray(record, dtype="<f4").tobytes())
         total.update(np.ascontiguousarray(self.y, dtype="<f8").tobytes())
@@ -128,7 +143,9 @@ class PriorClassifier:
     def fit(
         self, X: Signals, y: Floats, *, groups: Sequence[object] | None = None
     ) -> PriorClassifier:
-        """Count positives; one half of a record of each kind is added."""
+        """Count positives of columns or classes; one half of a record of each kind is added."""
+        if y.ndim == 1:
+            y = (y[:, None] == np.unique(y)).astype(np.float64)
         known = (~np.isnan(y)).sum(0)
         rate = (np.nansum(y, axis=0) + 0.5) / (known + 1)
         self.log_odds_ = np.log(rate / (1 - rate))
@@ -184,7 +201,9 @@ def fitted(
     row: Row, data: LabelledSignals, unlabelled: NDArray, labelled: NDArray, seed: int
 ) -> Classifier:
     """A classifier of the row; `unlabelled` rows may serve its pretraining."""
-    model = row.make(seed, data.X[unlabelled])
+    model: Classifier = row.make(seed, data.X[unlabelled])
+    if data.exclusive:
+        model = OneOf(model)
     model.fit(data.X[labelled], data.y[labelled], groups=data.groups[labelled].tolist())
     return model
 

@@ -20,6 +20,7 @@ import pandas as pd
 
 from biojepa.evaluation.bootstrap import BootstrapResult, bootstrap_metric
 from biojepa.evaluation.calibration import Reliability, expected_calibration_error, reliability
+from biojepa.evaluation.exclusive import accuracy, most_likely
 from biojepa.evaluation.metrics import Floats, auprc, brier, class_values, macro_auc
 from biojepa.evaluation.protocol import Protocol, fix_on_validation
 from biojepa.evaluation.rows import Kind, LabelledSignals, Row, Scores
@@ -55,6 +56,9 @@ class RowResult:
     minutes, cpu_minutes : float
         Of fitting and scoring a seed, wall and processor time; pretraining that rows share is
         counted apart.
+    accuracy : float or None
+        Share of records whose most likely class is theirs (mean over the seeds), where every record
+        has exactly one; the F1 is then that of the most likely class.
     """
 
     name: str
@@ -76,11 +80,13 @@ class RowResult:
     reliability_scaled: Reliability
     minutes: float
     cpu_minutes: float
+    accuracy: float | None = None
 
     def numbers(self) -> dict[str, Any]:
         """As plain values for JSON."""
         plain = ["name", "title", "kind", "seeds", "seed_auc", "auc_helme", "auprc", "f1"]
         plain += ["brier", "brier_scaled", "ece", "ece_scaled", "minutes", "cpu_minutes"]
+        plain += ["accuracy"]
         return {
             **{key: getattr(self, key) for key in plain},
             "auc": self.auc.summary(),
@@ -197,10 +203,11 @@ def _fixed_metrics(data: LabelledSignals, runs: list[Floats], protocol: Protocol
     """Metrics that need probabilities or thresholds, and the table of classes."""
     test = protocol.test
     y = data.y[test]
-    fixed = [fix_on_validation(data.y, run, protocol) for run in runs]
-    f1 = np.stack(
-        [f1_per_class(y, r[test], f.thresholds) for r, f in zip(runs, fixed, strict=True)]
-    )
+    fixed = [fix_on_validation(data.y, run, protocol, exclusive=data.exclusive) for run in runs]
+    called = [(r[test], f.thresholds) for r, f in zip(runs, fixed, strict=True)]
+    if data.exclusive:
+        called = [(most_likely(r[test]), np.full(y.shape[1], 0.5)) for r in runs]
+    f1 = np.stack([f1_per_class(y, values, limits) for values, limits in called])
     one = np.ones((len(y), 1))
     columns = {
         kind: np.mean([class_values(y, r[test], one, kind=kind)[:, 0] for r in runs], axis=0)
@@ -232,4 +239,7 @@ def _fixed_metrics(data: LabelledSignals, runs: list[Floats], protocol: Protocol
         "per_class": per_class,
         "reliability": reliability(labels, said),
         "reliability_scaled": reliability(labels, scaled),
+        "accuracy": float(np.mean([accuracy(y, r[test]) for r in runs]))
+        if data.exclusive
+        else None,
     }

@@ -62,6 +62,10 @@ def test_the_single_label_task_takes_records_with_one_superclass(root) -> None:
     several, single = load_ptbxl(root), load_ptbxl(root, "superdiagnostic-single")
     assert (single.labelled.y.sum(1) == 1).all()
     assert len(single) == (several.labelled.y.sum(1) == 1).sum()
+    assert single.labelled.exclusive
+    assert not several.labelled.exclusive
+    with pytest.raises(ConfigError, match="exactly one superclass"):
+        load_ptbxl(root, "st-mem", without_label="negative")
 
 
 @pytest.mark.parametrize(
