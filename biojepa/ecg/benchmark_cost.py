@@ -21,7 +21,10 @@ from biojepa.ecg.pretrain import pretrain
 from biojepa.ecg.recipes import get_recipe
 from biojepa.engine.devices import resolve_device
 
-MEASURED_STEPS, MEASURED_BATCH = 4, 8
+MEASURED_STEPS = 4
+# windows a measured step: fewer of a large model, whose every window takes seconds on a laptop
+MEASURED_BATCH, LEAST_BATCH = 8, 2
+_MEASURED_FLOPS = 120e9  # ours: of a step, so that ViT-S still gets 8
 # ours, an assumption: small transformers sustain a small part of a data-centre GPU's peak
 GPU_TFLOPS = 20.0
 _BYTES_TRAINED = 16  # weight, gradient and two moments of Adam in float32
@@ -38,6 +41,8 @@ class Cost:
     n_records, steps, batch_size, micro_batch : int
     samples_per_s : float
         Measured here.
+    measured_batch : int
+        Windows of a measured step.
     flops_per_sample : float
     n_trained, n_copy : int
         Parameters that are trained, and of the target encoder.
@@ -52,6 +57,7 @@ class Cost:
     batch_size: int
     micro_batch: int
     samples_per_s: float
+    measured_batch: int
     flops_per_sample: float
     n_trained: int
     n_copy: int
@@ -88,7 +94,7 @@ class Cost:
             f"parameters: {self.n_trained:,} trained, {self.n_copy:,} in the target encoder",
             f"hours on this machine ({self.device}): {self.hours_here:,.1f} (measured: "
             f"{self.samples_per_s:.1f} windows a second over {MEASURED_STEPS - 1} steps of "
-            f"{MEASURED_BATCH})",
+            f"{self.measured_batch}; other work on the machine counts against it)",
             f"hours on a GPU: {self.hours_gpu:,.1f} (assumed, not measured: {GPU_TFLOPS:g} TFLOP/s "
             f"sustained; {self.flops_per_sample / 1e9:.2f} GFLOP a window)",
             f"memory: {self.memory_bytes / 1e9:.1f} GB in micro-batches of {self.micro_batch:,} "
@@ -125,9 +131,12 @@ def estimate_cost(
         If the recipe is unknown.
     """
     recipe = get_recipe(recipe_name)
+    # the model's own sizes, those of the recipe; the leads of the records may be fewer
+    affordable = int(_MEASURED_FLOPS / flops_per_window(recipe.model))
+    batch = max(LEAST_BATCH, min(MEASURED_BATCH, affordable))
     if pretraining is None:
         few: Records = ArrayRecords(
-            data.labelled.X[: 4 * MEASURED_BATCH],
+            data.labelled.X[: 4 * batch],
             fs=data.rate_hz,
             channels=data.leads,
             units="mV",
@@ -135,7 +144,7 @@ def estimate_cost(
         n_records = len(data)
     else:
         X = pretraining.X
-        X = X[: 4 * MEASURED_BATCH] if isinstance(X, np.ndarray) else X
+        X = X[: 4 * batch] if isinstance(X, np.ndarray) else X
         few = open_records(
             X, fs=pretraining.rate_hz, channels=pretraining.leads, units=pretraining.units
         )
@@ -143,7 +152,7 @@ def estimate_cost(
     train = replace(
         recipe.train,
         steps=MEASURED_STEPS,
-        batch_size=MEASURED_BATCH,
+        batch_size=batch,
         accumulate=1,
         warmup_steps=1,
         log_every=1,
@@ -164,10 +173,11 @@ def estimate_cost(
         batch_size=recipe.train.batch_size,
         micro_batch=recipe.train.batch_size // recipe.train.accumulate,
         samples_per_s=speed,
+        measured_batch=batch,
         flops_per_sample=flops_per_window(fitted.config),
         n_trained=trained,
         n_copy=everything - trained,
-        activation_bytes=counter.n_bytes / MEASURED_BATCH,
+        activation_bytes=counter.n_bytes / batch,
     )
 
 

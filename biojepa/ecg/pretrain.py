@@ -134,7 +134,8 @@ def lead_stats(records: Records, leads: tuple[str, ...]) -> LeadStats:
         square += np.square(values).sum(1)
     mean = total / np.maximum(count, 1)
     std = np.sqrt(np.maximum(square / np.maximum(count, 1) - mean**2, 0))
-    return LeadStats(leads, tuple(mean), tuple(np.where(std > 1e-4, std, 1.0)))
+    std = np.where(std > 1e-4, std, 1.0)
+    return LeadStats(leads, tuple(mean.tolist()), tuple(std.tolist()))
 
 
 def window_samples(config: ECGModelConfig, inputs: ECGInputs) -> int:

@@ -1,19 +1,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from biojepa.data.records import ArrayRecords
 from biojepa.data.simulate import simulate_ecg
 from biojepa.ecg.benchmark import BenchmarkSettings, run_benchmark
 from biojepa.ecg.benchmark_cost import estimate_cost, flops_per_window
 from biojepa.ecg.benchmark_data import BenchmarkData, Unlabelled, simulated_data
 from biojepa.ecg.benchmark_encoders import PROBE_C, READING, Encoders, FeatureMemo
 from biojepa.ecg.benchmark_rows import RowMaker, choose_rows
-from biojepa.ecg.pretrain import pretrain
 from biojepa.ecg.recipes import get_recipe
 from biojepa.errors import ConfigError
 from tests.conftest import ROOT
@@ -184,17 +181,3 @@ def test_the_operations_of_the_paper_s_models_grow_with_their_weights() -> None:
     assert 3 < large / small < 4
     # two operations a weight and token, 200 tokens, of the target's forward pass alone
     assert small > 2 * 200 * 3.4e6
-
-
-@pytest.mark.slow
-def test_twenty_steps_of_the_paper_s_recipe_run(tmp_path) -> None:
-    """As published but for the number of steps and the batch, which a test cannot wait for."""
-    cohort = simulate_ecg(20, rate_hz=500, random_state=0)
-    recipe = get_recipe("paper-xs")
-    records = ArrayRecords(cohort.values, fs=500, channels=cohort.leads, units="mV")
-    train = replace(recipe.train, steps=20, batch_size=4, warmup_steps=2, log_every=1)
-    fitted = pretrain(records, recipe, training=train, progress=False)
-    losses = [row["loss"] for row in fitted.result.rows]
-    assert len(losses) == 20
-    assert np.isfinite(losses).all()
-    assert losses[-1] < losses[0]
