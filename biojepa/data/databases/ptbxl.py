@@ -7,6 +7,7 @@ Wagner et al., PTB-XL, Sci Data 7:154 (2020), doi 10.1038/s41597-020-0495-6.
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,15 +21,39 @@ from biojepa.errors import DataError
 
 TABLE = "ptbxl_database.csv"
 _COLUMNS = ("ecg_id", "patient_id", "scp_codes", "strat_fold", "filename_lr", "filename_hr")
+_FILES = {100: "filename_lr", 500: "filename_hr"}
 _KEPT = ("age", "sex")
 _LAST_TRAINING_FOLD = 8
 
 
 def find_records_of_table(root: Path, *, rate_hz: float | None) -> PathList:
-    """Headers in the order of the table: those of 100 Hz if that is the wanted rate, or of 500."""
-    column = "filename_lr" if rate_hz == 100 else "filename_hr"
-    rows = iter_rows(root / TABLE, _COLUMNS)
-    return PathList(f"{root}/{cells[column].strip()}.hea" for _, cells in rows)
+    """Headers in the order of the table: those of 100 Hz if that is the wanted rate, or of 500.
+
+    Raises
+    ------
+    DataError
+        If most files of the rate are missing and those of the other rate are complete: a store of
+        another rate than asked for is not made without a word.
+    """
+    rates = (100, 500) if rate_hz == 100 else (500, 100)
+    found = {rate: PathList() for rate in rates}
+    for _, cells in iter_rows(root / TABLE, _COLUMNS):
+        for rate in rates:
+            found[rate].append(f"{root}/{cells[_FILES[rate]].strip()}.hea")
+    wanted, other = (found[rate] for rate in rates)
+    missing = _n_missing(wanted)
+    if missing > len(wanted) / 2 and not _n_missing(other):
+        fix = (
+            "pass --rate 100 for a store of 100 Hz"
+            if rates[1] == 100
+            else "leave --rate 100 out for a store of 500 Hz, which pretraining resamples"
+        )
+        raise DataError(
+            f"expected the {rates[0]} Hz files of {len(wanted):,} records below {root}, got "
+            f"{missing:,} missing, while the {rates[1]} Hz files are complete: {fix}, or download "
+            f"records{rates[0]}"
+        )
+    return wanted
 
 
 def read_record_of_table(path: str, *, root: str) -> Recording:
@@ -53,6 +78,10 @@ def outside_training_folds(recording: Recording) -> str:
     """Why the published pretraining leaves a record out: it is of fold 9 or 10."""
     fold = recording.labels["strat_fold"]
     return "" if fold <= _LAST_TRAINING_FOLD else "of folds 9 and 10, which are for evaluation"
+
+
+def _n_missing(paths: PathList) -> int:
+    return sum(not os.path.isfile(path) for path in paths)
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+import shutil
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,6 +129,27 @@ def test_ptb_xl_brings_patient_fold_and_codes_at_either_rate(tmp_path):
     assert len(reasons) == 2
 
 
+@pytest.mark.parametrize(
+    ("gone", "rate_hz", "fix"),
+    [("records500", None, "pass --rate 100"), ("records100", 100, "leave --rate 100 out")],
+)
+def test_with_files_of_the_other_rate_alone_the_option_is_named(tmp_path, gone, rate_hz, fix):
+    miniature.ptbxl(tmp_path)
+    shutil.rmtree(tmp_path / gone)
+    with pytest.raises(DataError, match=rf"6 missing.*{fix}.*download {gone}"):
+        database_files("ptb-xl", tmp_path, rate_hz=rate_hz, published=False)
+    other = None if rate_hz else 100
+    found, _ = read_all("ptb-xl", tmp_path, rate_hz=other)
+    assert len(found) == 6
+
+
+def test_a_few_missing_files_are_left_to_the_report_of_what_was_left_out(tmp_path):
+    miniature.ptbxl(tmp_path)
+    next(tmp_path.rglob("*_hr.hea")).unlink()
+    files = database_files("ptb-xl", tmp_path, rate_hz=None, published=False)
+    assert len(files.paths) == 6
+
+
 def test_ptb_in_its_original_form_has_its_patients_and_frank_leads(tmp_path):
     leads = [lead.lower() for lead in STANDARD_12] + ["vx", "vy", "vz"]
     for patient in (1, 2):
@@ -174,11 +195,14 @@ def test_the_real_subset_of_ptb_xl_has_the_class_counts_of_its_readme(tmp_path):
     assert found == {"NORM": 205, "MI": 51, "STTC": 66, "CD": 57, "HYP": 28, "none": 10}
 
 
-def test_the_real_subset_of_ptb_xl_at_500_hz_is_read_as_far_as_it_is_there():
-    files = database_files("ptb-xl", real_data("ecg/ptbxl"), rate_hz=None, published=False)
-    there = [path for path in files.paths if Path(path).is_file()]
-    assert (len(files.paths), len(there)) == (350, 140)
-    assert files.read(there[-1]).values.shape == (12, 5000)
+def test_the_real_subset_of_ptb_xl_at_500_hz_says_how_it_can_be_prepared():
+    root = real_data("ecg/ptbxl")
+    with pytest.raises(DataError, match=r"500 Hz files of 350 records.*210 missing.*--rate 100"):
+        database_files("ptb-xl", root, rate_hz=None, published=False)
+    there = sorted(root.glob("records500/*/*.hea"))
+    assert len(there) == 140
+    read = database_files("ptb-xl", root, rate_hz=100, published=False).read
+    assert read(str(there[-1])).values.shape == (12, 5000)
 
 
 def test_the_real_challenge_sample_is_read_by_database():
