@@ -58,14 +58,16 @@ def describe_eeg(path: str | Path, *, arbitrary: bool = False) -> dict[str, Any]
         warnings.simplefilter("always")
         try:
             raw = read_eeg(path)
-            (recording,), places = recordings_of(raw, arbitrary=arbitrary, exclude=[])
+            (recording,), places = recordings_of(raw, arbitrary=arbitrary)
         except BiojepaError as error:
             result["problem"] = str(error)
             return result
-    values = recording.values if arbitrary else recording.values * 1e3
+    bad = bad_channels(raw)
+    used = np.array([name not in bad for name in recording.channels])
+    values = recording.values[used] * (1 if arbitrary else 1e3)
     there = np.isfinite(values)
-    filled = np.where(there, values, 0.0).astype(np.float64)
-    spread = filled.std(axis=1)
+    spread = np.where(there, values, 0.0).std(axis=1, dtype=np.float64)
+    names = [name for name in recording.channels if name not in bad]
     result.update(
         readable=True,
         channels=list(recording.channels),
@@ -74,8 +76,8 @@ def describe_eeg(path: str | Path, *, arbitrary: bool = False) -> dict[str, Any]
         duration_s=recording.duration_s,
         unit="arbitrary" if arbitrary else "uV",
         spread=[float(spread.min()), float(spread.max())],
-        bad=sorted(bad_channels(raw)),
-        flat=[c for c, s in zip(recording.channels, spread, strict=True) if s == 0],
+        bad=sorted(bad),
+        flat=[name for name, s in zip(names, spread, strict=True) if s == 0],
         nan_fraction=float(1 - there.mean()),
         subject=subject_of(raw, Path(path)),
         facts=facts_of(raw, Path(path)),

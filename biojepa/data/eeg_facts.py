@@ -6,16 +6,14 @@ MNE in its info. What is not said is left out, never guessed.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from biojepa.data._paths import file_size, read_bytes
+from biojepa.data.eeg_bids import beside
 from biojepa.data.montage import reference_of_name
 
-MAX_JSON_BYTES = 1 << 20
 _BIDS_SUBJECT = re.compile(r"^sub-([A-Za-z0-9]+)_")
 _UNKNOWN_IDS = ("", "X", "x")  # EDF+ writes X for what it does not say
 
@@ -56,14 +54,9 @@ def facts_of(raw: Any, path: Path) -> dict[str, Any]:
 
 def _reference(names: Sequence[str], custom: bool, path: Path) -> str | None:
     """The reference that a BIDS file states, that all labels end in, or that MNE knows of."""
-    beside = path.with_name(path.name.partition(".")[0] + ".json")
-    if path.name.startswith("sub-") and beside.is_file() and file_size(beside) <= MAX_JSON_BYTES:
-        try:
-            stated = json.loads(read_bytes(beside, file_size(beside)))
-        except (ValueError, RecursionError):
-            stated = None
-        if isinstance(stated, dict) and isinstance(stated.get("EEGReference"), str):
-            return str(stated["EEGReference"])[:200]
+    stated = beside(path, path.name.partition(".")[0] + ".json").get("EEGReference")
+    if path.name.startswith("sub-") and isinstance(stated, str):
+        return stated[:200]
     ends = {reference_of_name(name) for name in names}
     if len(ends) == 1 and (end := ends.pop()):
         return end

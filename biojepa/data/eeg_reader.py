@@ -9,11 +9,10 @@ channels are read, and whatever goes wrong is a FormatError.
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from biojepa.data.edf_header import (
     header_size,
     parse_header,
 )
+from biojepa.data.eeg_bids import take_bids
 from biojepa.data.eeg_table import read_eeg_table
 from biojepa.data.montage import clean_name
 from biojepa.errors import BiojepaError, DataError, FormatError, LeadError, PlausibilityWarning
@@ -112,7 +112,7 @@ def read_eeg(
     -------
     mne.io.Raw
         In volt as MNE understands the file; EDF with its EEG channels only. Channels
-        that a BIDS `channels.tsv` beside it calls bad, or of another type, are marked so.
+        that BIDS calls bad or of another type are marked so; see `eeg_bids`.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def read_eeg(
             if preload:
                 raw.load_data(verbose="error")
             raw.get_channel_types()  # fails on kinds that there are not
-            _take_bids(raw, checked, suffix)
+            take_bids(raw, checked, checked.name[: -len(suffix)])
         except Exception as error:  # of any kind, also a bare one, if MNE raises it on damage
             if isinstance(error, BiojepaError) or not raised_in(error, "mne"):
                 raise
@@ -281,28 +281,3 @@ def _refuse_outside(raw: Any, path: Path) -> None:
             )
         if name is not None and not os.path.samefile(name, path) and os.path.islink(name):
             raise FormatError(f"{shown(path)}: {shown(name)} is a link: expected a file beside it")
-
-
-def _take_bids(raw: Any, path: Path, suffix: str) -> None:
-    """Mark what a BIDS `channels.tsv` beside the file says of its channels."""
-    stem = path.name[: -len(suffix)]
-    table = path.with_name(stem.removesuffix("eeg") + "channels.tsv")
-    if not stem.endswith("_eeg") or not table.is_file():
-        return
-    text = read_bytes(table, min(file_size(table), MAX_TEXT_BYTES)).decode("utf-8-sig", "replace")
-    types: dict[str, str] = {}
-    bad = []
-    for row in _rows(text):
-        name, kind = row.get("name", ""), row.get("type", "").upper()
-        if name in raw.ch_names:
-            if kind and kind != "EEG":
-                types[name] = kind.lower() if kind in ("EOG", "ECG", "EMG", "STIM") else "misc"
-            if row.get("status", "").lower() == "bad":
-                bad.append(name)
-    if types:
-        raw.set_channel_types(types, on_unit_change="ignore")
-    raw.info["bads"] = sorted({*raw.info["bads"], *bad}, key=raw.ch_names.index)
-
-
-def _rows(text: str) -> Iterator[dict[str, str]]:
-    yield from csv.DictReader(text.splitlines(), delimiter="\t")

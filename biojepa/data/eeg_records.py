@@ -99,8 +99,9 @@ def open_eeg(
     Parameters
     ----------
     X : array (n, C, T), list of arrays (C, T), mne.Epochs, mne.io.Raw, SignalStore, or paths
-        Or several of the last four. Of MNE objects and files the EEG channels that are not marked
-        bad; paths are files, folders, patterns, or folders of `biojepa prepare eeg`.
+        Or several of the last four. Of MNE objects and files the EEG channels; those marked bad
+        are missing, or left out if they are bad in all recordings. Paths are files, folders,
+        patterns, or folders of `biojepa prepare eeg`.
     sfreq : float or None
         Samples per second of arrays, hertz.
     ch_names : sequence of str or None
@@ -204,6 +205,8 @@ def _from_stores(
     for store in stores:
         recipe = store.recipe if store.recipe.get("modality") == "eeg" else {}
         places = recipe.get("positions_head_m") or {}
+        if len(store) and not (arbitrary or recipe or store.unit == "arbitrary"):
+            _judge_store(store)  # those of `prepare_eeg` were judged when they were written
         parts.append(
             EEGRecords(
                 StoreRecords(store),
@@ -229,21 +232,24 @@ def _from_mne(
     """EEG channels of Raw and Epochs that are not marked bad, grouped by montage."""
     mne = require("mne", "eeg", why="to take MNE objects")
     layouts, held = Layouts(), list[list[Recording]]()
+    lost: list[set[str]] = []  # channels of each montage that are bad everywhere
     part_of: list[int] = []
     bad: set[str] = set()
     continuous = False
     for own, where in objects:
         continuous = continuous or isinstance(own, mne.io.BaseRaw)
-        bad |= bad_channels(own)
-        recordings, places = recordings_of(own, arbitrary=arbitrary, source=where)
+        recordings, positions = recordings_of(own, arbitrary=arbitrary, source=where)
         if strict and not arbitrary:
-            check_eeg_scale(
-                [recordings[0].values * 1e3], where=recordings[0].source or "X", strict=True
-            )
-        names = recordings[0].channels
-        k = layouts.number(names, places)
+            values = recordings[0].values * 1e3
+            check_eeg_scale([values], where=where or "X", strict=True)
+        here, names = bad_channels(own), recordings[0].channels
+        bad |= here
+        k = layouts.number(names, positions)
         order = layouts.order(k, names)
-        held += [[] for _ in range(k + 1 - len(held))]
+        if k == len(held):
+            held.append([])
+            lost.append(here)
+        lost[k] &= here
         held[k] += [
             replace(r, values=r.values[order], channels=layouts.names[k]) for r in recordings
         ]
@@ -254,10 +260,10 @@ def _from_mne(
             MissingLeadWarning,
             stacklevel=4,
         )
-    parts = [
-        EEGRecords(HeldRecordings(recordings), dict(places) | dict(supplied), continuous, arbitrary)
-        for recordings, places in zip(held, layouts.places, strict=True)
-    ]
+    parts = []
+    for recordings, places, gone in zip(held, layouts.places, lost, strict=True):
+        records = HeldRecordings([_without(r, gone) for r in recordings] if gone else recordings)
+        parts.append(EEGRecords(records, dict(places) | dict(supplied), continuous, arbitrary))
     if not strict:
         for part in parts:
             _judge(part.records, arbitrary)
@@ -265,33 +271,33 @@ def _from_mne(
 
 
 def recordings_of(
-    own: Any, *, arbitrary: bool, source: str = "", exclude: str | Sequence[str] = "bads"
+    own: Any, *, arbitrary: bool, source: str = ""
 ) -> tuple[list[Recording], dict[str, Sequence[float]]]:
     """Recordings of an MNE object, one an epoch, and the positions of their channels.
 
     Parameters
     ----------
     own : mne.io.Raw or mne.Epochs
+        Of its EEG channels those that are marked bad hold NaN.
     arbitrary : bool
         Its numbers are not volts: they are left as they are, instead of millivolt.
     source : str
         The file behind it; its stem is the record's id.
-    exclude : "bads" or sequence of str
-        Channels to leave out.
 
     Raises
     ------
     LeadError
-        If no EEG channel is left.
+        If there is no EEG channel that is not marked bad.
     DataError
         If there is no epoch.
     """
     mne = require("mne", "eeg", why="to take MNE objects")
-    picks = mne.pick_types(own.info, meg=False, eeg=True, exclude=exclude)
-    if not len(picks):
+    picks = mne.pick_types(own.info, meg=False, eeg=True, exclude=[])
+    names = tuple(own.ch_names[i] for i in picks)
+    bad = np.array([name in own.info["bads"] for name in names], dtype=bool)
+    if bad.all():
         where = f"{source}: " if source else ""
         raise LeadError(f"{where}expected EEG channels that are not marked bad, got none")
-    names = tuple(own.ch_names[i] for i in picks)
     places = {own.ch_names[i]: own.info["chs"][i]["loc"][:3] for i in picks}
     raw = isinstance(own, mne.io.BaseRaw)
     if not raw and not len(own):
@@ -303,6 +309,7 @@ def recordings_of(
     recordings = []
     for piece in data:
         values = np.multiply(piece, scale, dtype=np.float64).astype(np.float32)
+        values[bad] = np.nan
         recordings.append(Recording(values, names, rate, unit=unit, record_id=name, source=source))
     return recordings, places
 
@@ -314,10 +321,24 @@ def bad_channels(own: Any) -> set[str]:
     return set(own.info["bads"]) & {own.ch_names[i] for i in picks}
 
 
+def _without(recording: Recording, names: set[str]) -> Recording:
+    """A recording without some channels."""
+    keep = [i for i, name in enumerate(recording.channels) if name not in names]
+    channels = tuple(recording.channels[i] for i in keep)
+    return replace(recording, values=recording.values[keep], channels=channels)
+
+
 def _file_of(own: Any) -> str:
     """The file behind an MNE object, empty without one."""
     files = [name for name in getattr(own, "filenames", ()) or () if name is not None]
     return str(files[0]) if files else ""
+
+
+def _judge_store(store: SignalStore) -> None:
+    """Refuse a store of an implausible scale, by the starts of some records."""
+    some = np.unique(np.linspace(0, len(store) - 1, min(N_JUDGED, len(store))).astype(int))
+    starts = (store.read(int(i), 0, min(int(store.lengths[i]), 2000)) * 1e3 for i in some)
+    check_eeg_scale(starts, where=str(store.path), strict=True)
 
 
 def _judge(records: Records, arbitrary: bool) -> None:

@@ -82,7 +82,7 @@ class EEGFile:
             raw = read_eeg(path, allow_truncated=self.allow_truncated)
         notes = [str(w.message).removeprefix(f"{path}: ") for w in caught]
         bad = set(raw.info["bads"])
-        (recording,), places = recordings_of(raw, arbitrary=self.arbitrary, source=path, exclude=[])
+        (recording,), places = recordings_of(raw, arbitrary=self.arbitrary, source=path)
         placed = self._place(path, recording.channels, places)
         if placed.dropped:
             notes.append(f"channels without a known place: {', '.join(placed.dropped)}")
@@ -94,9 +94,9 @@ class EEGFile:
             check_eeg_scale([values[~lost] * 1e3], where=path, strict=True)
         rate = recording.rate_hz
         if self.rate_hz is not None and self.rate_hz != rate:
-            values = resampled(values.astype(np.float64), rate, self.rate_hz, "poly")
-            values, rate = values.astype(np.float32), self.rate_hz
-        values[lost] = np.nan
+            there = np.where(lost[:, None], 0.0, values.astype(np.float64))
+            values = resampled(there, rate, self.rate_hz, "poly").astype(np.float32)
+            values[lost], rate = np.nan, self.rate_hz
         given = None if self.subject is None else self.subject(path)
         return Recording(
             values,

@@ -76,6 +76,7 @@ def write_classifier(folder: str | PathLike, fitted: FittedClassifier) -> None:
         config={
             "model": fitted.pretrained.config.to_config(),
             "preprocess": fitted.pretrained.preprocess.to_config(),
+            "units": "uV",  # of what the network sees
             "labels": fitted.code.to_config(),
             "channels": list(fitted.channels),
             "positions": [list(place) for place in fitted.positions],

@@ -24,6 +24,7 @@ def write_encoder(folder: str | PathLike, fitted: Pretrained, options: dict[str,
         config={
             "model": fitted.config.to_config(),
             "preprocess": fitted.preprocess.to_config(),
+            "units": "uV",  # of what the network sees
             "estimator": options,
             "metrics": rows[-1] if rows else {},
         },

@@ -331,7 +331,8 @@ class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_min_samples=1)
             X = np.asarray(X)[:, None, :]
             rate = self.sfreq or get_recipe(self.preset).preprocess.rate_hz
-            records = ArrayRecords(X, fs=rate, channels=None, units=self.units, judge=False)
+            names = self.ch_names if self.ch_names is not None and len(self.ch_names) == 1 else None
+            records = ArrayRecords(X, fs=rate, channels=names, units=self.units, judge=False)
             return EEGRecords(records, arbitrary=self.units == "arbitrary")
         source = X
         if not isinstance(X, EEGRecords | MixedEEG):

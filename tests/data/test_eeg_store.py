@@ -12,7 +12,9 @@ from biojepa.data.eeg_reader import find_eeg
 from biojepa.data.eeg_records import open_eeg, stores_of
 from biojepa.data.eeg_store import EEGFile, prepare_eeg, record_names
 from biojepa.data.montage import template_positions
+from biojepa.data.recording import Recording
 from biojepa.data.store import SignalStore
+from biojepa.data.store_writer import StoreWriter
 from biojepa.errors import DataError, RunError
 from tests.data.eeg_factory import write_edf, write_fif
 from tests.eeg.published import needs_eeg
@@ -145,6 +147,17 @@ def test_arbitrary_units_are_kept_as_they_are(tmp_path):
 def test_recordings_of_one_name_are_told_apart_by_their_folders():
     paths = ["/x/a/rest.edf", "/x/b/rest.edf", "/x/b/task.edf", "/y/b/rest.edf"]
     assert list(record_names(paths).values()) == ["task", "a/rest", "x/b/rest", "y/b/rest"]
+
+
+def test_a_store_of_another_origin_is_judged_when_it_is_opened(tmp_path):
+    values = np.random.default_rng(0).standard_normal((2, 500)).astype(np.float32)
+    for name, scale in (("good", 0.015), ("volts", 15e-9)):
+        with StoreWriter(tmp_path / name, channels=("Cz", "Pz")) as writer:
+            writer.add(Recording(scale * values, ("Cz", "Pz"), 128.0, record_id="a"))
+    assert open_eeg(tmp_path / "good").names == ("Cz", "Pz")
+    with pytest.raises(DataError, match="uV"):
+        open_eeg(tmp_path / "volts")
+    assert open_eeg(tmp_path / "volts", units="arbitrary").arbitrary
 
 
 def test_stores_and_files_together_are_refused(folder, tmp_path):

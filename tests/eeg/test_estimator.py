@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import numpy as np
@@ -21,7 +22,7 @@ from biojepa.errors import (
     PlausibilityWarning,
 )
 from tests.conftest import real_data
-from tests.eeg.published import TEN_TWENTY, needs_eeg
+from tests.eeg.published import TEN_TWENTY, needs_eeg, spatial_blocks
 from tests.eeg.toys import waves
 
 pytestmark = needs_eeg
@@ -80,6 +81,59 @@ def test_the_order_of_channels_does_not_matter(jepa, X):
     order = np.random.default_rng(0).permutation(8)
     jepa.set_params(ch_names=[NAMES[i].upper() for i in order])
     assert np.abs(jepa.transform(X[:, order]) - wanted).max() <= 1e-5
+
+
+def test_permuting_channels_permutes_tokens(jepa, X):
+    wanted = jepa.encode(X[:3])
+    order = np.random.default_rng(1).permutation(8)
+    jepa.set_params(ch_names=[NAMES[i] for i in order])
+    for own, other in zip(wanted, jepa.encode(X[:3, order]), strict=True):
+        assert np.abs(own[order] - other).max() <= 1e-5
+
+
+def test_a_model_of_62_channels_gives_features_of_22_and_of_8():
+    cap = spatial_blocks()["montages"]["lee62"]["channels"]
+    bnci = "Fz FC3 FC1 FCz FC2 FC4 C5 C3 C1 Cz C2 C4 C6 CP3 CP1 CPz CP2 CP4 P1 Pz P2 POz".split()
+    jepa = SignalJEPA(preset="tiny", steps=1, batch_size=4, sfreq=128, ch_names=cap)
+    jepa.set_params(random_state=0).fit(waves(4, cap, n_times=300))
+    ssvep = ["Oz", "O1", "O2", "PO3", "POz", "PO7", "PO8", "PO4"]
+    for names, sfreq in ((bnci, 250.0), (ssvep, 256.0)):
+        x = waves(3, names, n_times=800, sfreq=sfreq)
+        features = jepa.set_params(ch_names=names, sfreq=sfreq).transform(x)
+        assert features.shape == (3, 64)
+        assert np.isfinite(features).all()
+        placed = jepa.channels_
+        assert {n.lower() for n in (*placed.matched, *placed.looked_up)} == {
+            n.lower() for n in names
+        }
+    assert placed.looked_up == ("PO7", "PO8")
+
+
+def test_one_nameless_channel_has_the_learned_unknown_place_and_a_named_one_its_own(X):
+    single = SignalJEPA(preset="tiny", steps=2, sfreq=128, random_state=0).fit(X[:, 0])
+    assert single.model_config_.positions == ((0.0, 0.0, 0.0),)
+    assert single.transform(X[:, 0]).shape == (24, 64)
+    named = SignalJEPA(preset="tiny", steps=2, sfreq=128, ch_names=["Fp1"], random_state=0)
+    assert named.fit(X[:, 0]).channels_.looked_up == ("Fp1",)
+    assert np.array_equal(named.transform(X[:, 0]), named.transform(X[:, :1]))
+
+
+def test_a_model_states_its_reference_filters_and_unit(tmp_path, fitted):
+    fitted.save_pretrained(tmp_path / "model")
+    stored = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert stored["preprocess"]["reference"] == "average"
+    assert stored["preprocess"]["bandpass_hz"] == [0.5, 40.0]
+    assert stored["preprocess"]["rate_hz"] == 128.0
+    assert stored["units"] == "uV"
+    assert stored["model"]["channels"] == NAMES
+
+
+def test_the_report_of_channels_is_printed_when_asked_for(jepa, X, capsys):
+    names = [*NAMES[:6], "EXG1", "FTT9h"]
+    jepa.set_params(ch_names=names, on_unknown="drop", verbose=True).transform(X)
+    said = capsys.readouterr().out
+    for line in ("7 of 8 channels used", "matched (6): ", "looked up (1): FTT9h", "(1): EXG1"):
+        assert line in said
 
 
 def test_a_model_of_eight_channels_takes_other_montages(jepa):
@@ -149,6 +203,17 @@ def test_a_lost_channel_does_not_spoil_the_others(fitted, X):
     assert np.isfinite(features).all()
     untouched = [i for i in range(24) if i not in (3, 4)]
     assert np.abs(features[untouched] - fitted.transform(X)[untouched]).max() <= 1e-6
+
+
+def test_a_channel_that_is_bad_in_some_recordings_is_missing_there_alone(jepa, X):
+    bad, good = epochs_of(X[:3], bads=["Fz"]), epochs_of(X[3:6])
+    with pytest.warns(MissingLeadWarning, match="Fz"):
+        features = jepa.transform([bad, good])
+    assert jepa.channels_.names == tuple(NAMES)
+    with pytest.warns(MissingLeadWarning, match="Fz"):
+        alone = jepa.transform(bad)
+    assert np.abs(features[:3] - alone).max() <= 1e-5
+    assert np.abs(features[3:] - jepa.transform(good)).max() <= 1e-5
 
 
 def test_raw_is_cut_into_windows_after_filtering(jepa, X):

@@ -138,7 +138,7 @@ OTHERS: dict[str, tuple[Callable[[Path], Callable[[], Any]], str]] = {
 
 EEGS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "edf": (lambda root: write_edf(root / "a.edf"), "biojepa.data.eeg_reader._eeg_signals"),
-    "fif": (lambda root: write_fif(root / "a_raw.fif"), "biojepa.data.eeg_reader._take_bids"),
+    "fif": (lambda root: write_fif(root / "a_raw.fif"), "biojepa.data.eeg_reader.take_bids"),
     "brainvision": (write_brainvision, "biojepa.data.eeg_reader._stay_beside"),
     "eeglab": (
         lambda root: write_eeglab(root / "a.set"),
