@@ -1,16 +1,12 @@
 """The benchmark table: every row's metrics, intervals over patients, and paired differences.
 
-A row of several seeds is judged by the mean of its seeds' AUC: labels and scores of all seeds are
-put side by side as columns, whose macro AUC is that mean, on the same resamples of patients. Two
-rows of different numbers of seeds are repeated to a common number of columns, which changes no
-mean.
+A row of several seeds is judged by the mean of its seeds' AUC, see `seeds`.
 
 Letters: n records, C classes, S seeds.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +20,7 @@ from biojepa.evaluation.exclusive import accuracy, most_likely
 from biojepa.evaluation.metrics import Floats, auprc, brier, class_values, macro_auc
 from biojepa.evaluation.protocol import Protocol, fix_on_validation
 from biojepa.evaluation.rows import Kind, LabelledSignals, Row, Scores
+from biojepa.evaluation.seeds import bootstrap_seeds
 from biojepa.evaluation.thresholds import f1_per_class
 
 HELME_RESAMPLES, HELME_CONFIDENCE = 100, 0.90  # as the PTB-XL benchmark reports its intervals
@@ -149,8 +146,12 @@ def make_table(
             None if best in (None, row.name) else [s.values[test] for s in scores[best].values()]
         )
         own = [s.values[test] for s in runs.values()]
-        options = {"groups": groups, "n_resamples": n_resamples, "random_state": random_state}
-        difference = None if other is None else _bootstrap(y, own, other, options)
+        options: dict[str, Any] = {
+            "groups": groups,
+            "n_resamples": n_resamples,
+            "random_state": random_state,
+        }
+        difference = None if other is None else bootstrap_seeds(y, own, other, **options)
         results.append(
             RowResult(
                 name=row.name,
@@ -158,7 +159,7 @@ def make_table(
                 kind=row.kind,
                 seeds=tuple(runs),
                 seed_auc=tuple(macro_auc(y, s) for s in own),
-                auc=_bootstrap(y, own, None, options),
+                auc=bootstrap_seeds(y, own, **options),
                 difference=difference,
                 auc_helme=_helme(y, own[0], random_state),
                 minutes=float(np.mean([s.spent.wall_s for s in runs.values()])) / 60,
@@ -167,21 +168,6 @@ def make_table(
             )
         )
     return results
-
-
-def _bootstrap(
-    y: Floats, own: list[Floats], other: list[Floats] | None, options: dict[str, Any]
-) -> BootstrapResult:
-    """Mean over seeds of the macro AUC, or the difference of two such means."""
-    n = len(own) if other is None else math.lcm(len(own), len(other))
-    labels = np.tile(y, (1, n))
-    return bootstrap_metric(
-        labels, _side_by_side(own, n), compare_to=other and _side_by_side(other, n), **options
-    )
-
-
-def _side_by_side(scores: list[Floats], n: int) -> Floats:
-    return np.concatenate(scores * (n // len(scores)), axis=1)
 
 
 def _helme(y: Floats, scores: Floats, random_state: int) -> tuple[float, float, float] | None:
