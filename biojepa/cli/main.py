@@ -29,6 +29,7 @@ COMMANDS = (
     ("resume", "go on with a run that was stopped, exactly where it stopped", "resume"),
     ("embed", "features of recordings, as a table for R, SPSS or Python", "embed"),
     ("benchmark ptbxl", "compare JEPA with its baselines on PTB-XL, as a report", "benchmark"),
+    ("benchmark fmri", "compare Brain-JEPA with its baselines on age and more", "benchmark_fmri"),
     ("info", "say what a model, run, store, checkpoint or dataset is", "info"),
     ("convert", "published ECG-JEPA checkpoints to model folders and back", "convert"),
 )
@@ -104,7 +105,10 @@ def _dispatch(given: list[str]) -> int:
             "there is"
         )
     if given[0] == "benchmark":
-        raise UsageError("expected `biojepa benchmark ptbxl SRC -o OUT`: ptbxl is what there is")
+        kinds = [name.split()[1] for name, _, _ in COMMANDS if name.startswith("benchmark ")]
+        raise UsageError(
+            f"expected `biojepa benchmark ptbxl SRC -o OUT`: {' and '.join(kinds)} is what there is"
+        )
     known = [name.split()[0] for name, _, _ in COMMANDS]
     near = difflib.get_close_matches(given[0], known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""

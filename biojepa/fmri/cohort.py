@@ -73,7 +73,7 @@ class BrainCohort:
         """
         if name not in self.table:
             raise DataError(
-                f"expected a column {name!r} of {self.name}, it has {', '.join(self.table)}"
+                f"expected a column {name!r} of {self.name}, it has {', '.join(map(str, self.table))}"
             )
         return self.table[name].to_numpy()
 
