@@ -72,9 +72,8 @@ class BrainCohort:
             If there is none of this name.
         """
         if name not in self.table:
-            raise DataError(
-                f"expected a column {name!r} of {self.name}, it has {', '.join(map(str, self.table))}"
-            )
+            known = ", ".join(map(str, self.table))
+            raise DataError(f"expected a column {name!r} of {self.name}, it has {known}")
         return self.table[name].to_numpy()
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> BrainCohort:
