@@ -30,6 +30,7 @@ COMMANDS = (
     ("embed", "features of recordings, as a table for R, SPSS or Python", "embed"),
     ("benchmark ptbxl", "compare JEPA with its baselines on PTB-XL, as a report", "benchmark"),
     ("benchmark fmri", "compare Brain-JEPA with its baselines on age and more", "benchmark_fmri"),
+    ("benchmark bci", "compare Signal-JEPA with its baselines on BCIs", "benchmark_bci"),
     ("info", "say what a model, run, store, checkpoint or dataset is", "info"),
     ("convert", "published ECG-JEPA checkpoints to model folders and back", "convert"),
 )

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import nn
 
 from biojepa.data.splits import patient_folds
 from biojepa.eeg.heads import Architecture, SignalClassifierNet
@@ -113,7 +114,7 @@ class PlacedCollator:
 
 
 def train_network(
-    network: SignalClassifierNet,
+    network: nn.Module,
     records: Sequence[Prepared],
     positions: torch.Tensor,
     code: LabelCode,
@@ -130,7 +131,8 @@ def train_network(
 
     Parameters
     ----------
-    network : SignalClassifierNet
+    network : Module
+        Of `Signals` to logits, such as `SignalClassifierNet`; its `encoder` is what may be frozen.
     records : sequence of Prepared
         Of one length.
     positions : Tensor, shape (C, 3)
@@ -215,7 +217,7 @@ def train_network(
 
 
 def logits_of(
-    network: SignalClassifierNet, records: Sequence[Prepared], positions: torch.Tensor
+    network: nn.Module, records: Sequence[Prepared], positions: torch.Tensor
 ) -> NDArray[np.float32]:
     """Logits (n, K) of records of the network's length, on the network's device.
 

@@ -72,6 +72,18 @@ class Row:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Kept(Protocol):
+    """What scores are kept for: a row of any table."""
+
+    @property
+    def name(self) -> str:
+        """Short, for files."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """All else that the scores depend on."""
+
+
 @dataclass(frozen=True)
 class Scores:
     """Scores of one row and seed.
@@ -238,7 +250,7 @@ class ScoreFolder:
     def __init__(self, folder: Path | None, context: Mapping[str, Any]) -> None:
         self.folder, self.context = folder, dict(context)
 
-    def get(self, row: Row, seed: int) -> Scores | None:
+    def get(self, row: Kept, seed: int) -> Scores | None:
         """The scores if they are there."""
         path = self._path(row, seed)
         if path is None or not path.is_dir():
@@ -247,7 +259,7 @@ class ScoreFolder:
         values = read_tensors(path / "scores.safetensors")["scores"].numpy()
         return Scores(values, Spent(**read_json(path / "row.json")["spent"]))
 
-    def put(self, row: Row, seed: int, scores: Scores) -> None:
+    def put(self, row: Kept, seed: int, scores: Scores) -> None:
         """Keep scores; whole or not at all."""
         path = self._path(row, seed)
         if path is None:
@@ -259,10 +271,10 @@ class ScoreFolder:
             path, {"scores": {"scores": torch.from_numpy(scores.values)}}, {"row.json": text}
         )
 
-    def _key(self, row: Row) -> dict[str, Any]:
+    def _key(self, row: Kept) -> dict[str, Any]:
         return {**self.context, "row": row.name, "settings": dict(row.settings)}
 
-    def _path(self, row: Row, seed: int) -> Path | None:
+    def _path(self, row: Kept, seed: int) -> Path | None:
         if self.folder is None:
             return None
         text = json.dumps(self._key(row), sort_keys=True)

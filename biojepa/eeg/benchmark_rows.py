@@ -1,0 +1,218 @@
+"""The rows of the BCI benchmark, under the names that options and files use.
+
+Signal-JEPA stands in three architectures and two regimes, each with random weights and with
+pretrained ones, so that what pretraining gives is told apart from what the network gives. "frozen"
+is regime "linear"; pre-local has no features before its filters are trained, so there it is "new".
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
+
+from biojepa.eeg.benchmark_baselines import (
+    Chance,
+    csp_lda,
+    ssvep_tangent_lr,
+    tangent_lr,
+    xdawn_lda,
+    xdawn_lr,
+)
+from biojepa.eeg.benchmark_data import BCIData, BCITask
+from biojepa.eeg.benchmark_encoders import FoldEncoders
+from biojepa.eeg.classifier import Regime, SignalJEPAClassifier
+from biojepa.eeg.eegnet import EEGNetClassifier
+from biojepa.eeg.heads import Architecture
+from biojepa.eeg.ssvep import SSVEPCCA, SSVEPTRCA
+from biojepa.errors import ConfigError
+from biojepa.evaluation.rows import Kind
+from biojepa.evaluation.subjects import SubjectFold, SubjectRow
+
+# of which the verdict speaks; the paper's best, fixed before any trial was scored
+HEADLINE = "jepa-pre-local-full"
+# ours, by the minutes that a table may take, before any trial was scored: steps on labels, and the
+# share of them that the contextual network gets with all its weights, which costs ten times more
+HEAD_STEPS, CONTEXTUAL_SHARE, HEAD_LR, BATCH = 80, 0.3, 2e-3, 32
+WARMUP_SHARE = 0.25  # of the epochs in which only new layers move, with all weights trained
+_WEIGHTS: dict[str, tuple[str, Kind]] = {
+    "random": ("random weights", "random"),
+    "jepa": ("Signal-JEPA", "jepa"),
+}
+# panel of the paired picture, row with random weights, row with pretrained ones
+PAIRS = tuple(
+    (f"{a}, {r}", f"random-{a}-{r}", f"jepa-{a}-{r}")
+    for a in get_args(Architecture)
+    for r in ("frozen", "full")
+)
+
+
+def make_rows(
+    data: BCIData, task: BCITask, encoders: FoldEncoders, *, head_steps: int
+) -> list[SubjectRow]:
+    """All rows of a paradigm.
+
+    Parameters
+    ----------
+    data : BCIData
+    task : BCITask
+    encoders : FoldEncoders
+    head_steps : int
+        Of networks that are trained on labels.
+
+    Returns
+    -------
+    list of SubjectRow
+    """
+    trained = {"head_steps": head_steps, "lr": HEAD_LR, "batch": BATCH}
+    rows = [SubjectRow("chance", "chance", "chance", _chance)]
+    rows += _classical(data, task)
+    rows.append(
+        SubjectRow("eegnet", "EEGNet", "supervised", _eegnet(data, head_steps), settings=trained)
+    )
+    for weights, (title, kind) in _WEIGHTS.items():
+        for architecture in get_args(Architecture):
+            for regime in ("frozen", "full"):
+                rows.append(
+                    SubjectRow(
+                        f"{weights}-{architecture}-{regime}",
+                        f"{title}, {architecture}, {regime}",
+                        kind,
+                        _network(
+                            data,
+                            encoders.pretrained if weights == "jepa" else None,
+                            encoders.preset,
+                            architecture,
+                            regime,
+                            head_steps,
+                        ),
+                        settings=trained
+                        | (encoders.settings if weights == "jepa" else {"preset": encoders.preset}),
+                    )
+                )
+    rows.append(
+        SubjectRow(
+            "jepa-continued",
+            "Signal-JEPA continued on the subject, pre-local, full",
+            "jepa",
+            _network(data, encoders.continued, encoders.preset, "pre-local", "full", head_steps),
+            settings=trained | encoders.settings,
+            transductive=True,
+        )
+    )
+    return rows
+
+
+def choose_rows(rows: Sequence[SubjectRow], wanted: Sequence[str] | None) -> list[SubjectRow]:
+    """Rows by name or kind, in the order of the table.
+
+    Raises
+    ------
+    ConfigError
+        If a name is unknown; the nearest is given.
+    """
+    if wanted is None:
+        return list(rows)
+    known = {row.name for row in rows} | {row.kind for row in rows}
+    for name in wanted:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ConfigError(f"unknown row {name!r}: {hint}known: {', '.join(sorted(known))}")
+    return [row for row in rows if row.name in wanted or row.kind in wanted]
+
+
+def _classical(data: BCIData, task: BCITask) -> list[SubjectRow]:
+    rate = data.rate_hz
+    made: dict[str, tuple[str, Callable[[], Any]]] = {
+        "mi": {
+            "csp-lda": ("CSP, LDA", lambda: csp_lda(rate)),
+            "tangent-lr": ("tangent space, logistic", lambda: tangent_lr(rate)),
+        },
+        "erp": {
+            "xdawn-lda": ("Xdawn, LDA", lambda: xdawn_lda(rate)),
+            "xdawn-lr": ("Xdawn, tangent space, logistic", lambda: xdawn_lr(rate)),
+        },
+        "ssvep": {
+            "cca": ("CCA", lambda: SSVEPCCA(task.hertz, sfreq=rate)),
+            "trca": ("TRCA", lambda: SSVEPTRCA(sfreq=rate)),
+            "tangent-lr": (
+                "tangent space of narrow bands, logistic",
+                lambda: ssvep_tangent_lr(rate, task.hertz),
+            ),
+        },
+    }[data.paradigm]
+    return [
+        SubjectRow(name, title, "classical", _same(make), n_seeds=1)
+        for name, (title, make) in made.items()
+    ]
+
+
+def _chance(seed: int, fold: SubjectFold) -> Chance:
+    return Chance(random_state=seed * 1000 + int(fold.test[0]))
+
+
+def _same(make: Callable[[], Any]) -> Callable[[int, SubjectFold], Any]:
+    return lambda seed, fold: make()
+
+
+def _epochs(n_train: int, steps: int) -> int:
+    per_epoch = max(1, n_train // min(BATCH, n_train))
+    return max(1, math.ceil(steps / per_epoch))
+
+
+def _eegnet(data: BCIData, head_steps: int) -> Callable[[int, SubjectFold], EEGNetClassifier]:
+    def make(seed: int, fold: SubjectFold) -> EEGNetClassifier:
+        return EEGNetClassifier(
+            sfreq=data.rate_hz,
+            ch_names=data.channels,
+            units=data.units,
+            epochs=_epochs(len(fold.train), head_steps),
+            batch_size=BATCH,
+            lr=HEAD_LR,
+            class_weight=_class_weight(data),
+            random_state=seed,
+        )
+
+    return make
+
+
+def _network(
+    data: BCIData,
+    encoder_of: Callable[[int, str], Any] | None,
+    preset: str,
+    architecture: Architecture,
+    regime: str,
+    head_steps: int,
+) -> Callable[[int, SubjectFold], SignalJEPAClassifier]:
+    how: Regime = "full"
+    if regime == "full" and architecture == "contextual":
+        head_steps = max(1, round(CONTEXTUAL_SHARE * head_steps))
+    if regime == "frozen":
+        how = "new" if architecture == "pre-local" else "linear"
+
+    def make(seed: int, fold: SubjectFold) -> SignalJEPAClassifier:
+        epochs = _epochs(len(fold.train), head_steps)
+        return SignalJEPAClassifier(
+            architecture=architecture,
+            regime=how,
+            encoder=None if encoder_of is None else encoder_of(seed, fold.subject),
+            preset=preset,
+            sfreq=data.rate_hz,
+            ch_names=list(data.channels),
+            units=data.units,
+            epochs=epochs,
+            batch_size=BATCH,
+            lr=HEAD_LR,
+            warmup_epochs=round(WARMUP_SHARE * epochs),
+            patience=None,
+            class_weight=_class_weight(data),
+            random_state=seed,
+        )
+
+    return make
+
+
+def _class_weight(data: BCIData) -> str | None:
+    return "balanced" if data.paradigm == "erp" else None
