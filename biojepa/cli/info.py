@@ -16,6 +16,7 @@ from biojepa.cli.errors import OK
 from biojepa.cli.parse import option, parse
 from biojepa.cli.sources import Source, is_store
 from biojepa.data.cards import list_cards, load_card
+from biojepa.data.databases.eeg import EEG_LAYOUTS
 from biojepa.data.databases.layouts import LAYOUTS
 from biojepa.errors import DataError
 
@@ -241,7 +242,7 @@ def _card(name: str) -> tuple[str, Rows]:
     rows += [("quirk", quirk) for quirk in card.quirks or ()]
     if card.download is not None and card.access == "open":
         rows.append(("fetch", f"biojepa fetch {name} -o FOLDER"))
-    if name in LAYOUTS:
+    if name in LAYOUTS or name in EEG_LAYOUTS:
         rows.append(
             ("then" if card.download else "next", f"biojepa prepare {name} FOLDER -o STORE")
         )

@@ -19,6 +19,7 @@ from typing import Any
 
 from biojepa.data._foreign import raised_in
 from biojepa.data._paths import file_size, read_bytes, record_path, shown
+from biojepa.data.assemble import DEFAULTS
 from biojepa.data.edf_header import (
     ANNOTATIONS,
     HEAD_BYTES,
@@ -29,6 +30,8 @@ from biojepa.data.edf_header import (
 )
 from biojepa.data.eeg_bids import take_bids
 from biojepa.data.eeg_table import read_eeg_table
+from biojepa.data.mat_binary import HEADER_BYTES, is_mat5, read_mat5
+from biojepa.data.mat_hdf5 import SIGNATURE, read_mat73
 from biojepa.data.montage import clean_name
 from biojepa.errors import BiojepaError, DataError, FormatError, LeadError, PlausibilityWarning
 from biojepa.extras import require
@@ -142,6 +145,7 @@ def read_eeg(
         return read_eeg_table(checked)
     elif suffix == ".set":
         require("pymatreader", "eeg", why="to read EEGLAB files")
+        _check_matlab(checked, where)
         read, options = mne.io.read_raw_eeglab, {}
     else:
         read, options = mne.io.read_raw_fif, {}
@@ -254,6 +258,23 @@ def _eeg_signals(header: EDFHeader, where: str) -> list[EDFSignal]:
 
 def _marks(signal: EDFSignal) -> bool:
     return signal.label in ANNOTATIONS
+
+
+def _check_matlab(path: Path, where: str) -> None:
+    """Read a MATLAB file strictly first: scipy, which MNE reads it with, can crash on damage."""
+    size = file_size(path)
+    if size > DEFAULTS.max_bytes:
+        raise DataError(
+            f"{where}: {size} bytes are more than {DEFAULTS.max_bytes}: save the samples in an "
+            ".fdt file beside it"
+        )
+    raw = read_bytes(path, size)
+    if is_mat5(raw[:HEADER_BYTES]):
+        read_mat5(raw, max_bytes=DEFAULTS.max_bytes, where=where, whole=True)
+    elif SIGNATURE in (raw[:8], raw[512:520]):
+        read_mat73(path, max_bytes=DEFAULTS.max_bytes, where=where)
+    else:
+        raise FormatError(f"{where}: expected an EEGLAB file of MATLAB 5 to 7.3, it is damaged")
 
 
 def _stay_beside(path: Path) -> None:

@@ -25,6 +25,7 @@ Variable = np.ndarray | str | dict | list
 
 HEADER_BYTES = 128
 MAX_DEPTH, MAX_VARIABLES, MAX_DIMENSIONS = 8, 10_000, 8
+MAX_ELEMENTS = 5_000_000  # of whole files: events and channels have some hundred elements each
 _MATRIX, _COMPRESSED = 14, 15
 _DTYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8"} | {
     13: "u8",
@@ -54,7 +55,9 @@ def is_mat4(start: bytes) -> bool:
     return sane and rows >= 0 and columns >= 0 and complex_ in (0, 1) and 1 <= name <= 256
 
 
-def read_mat5(raw: bytes, *, max_bytes: int, where: str) -> dict[str, Variable]:
+def read_mat5(
+    raw: bytes, *, max_bytes: int, where: str, whole: bool = False
+) -> dict[str, Variable]:
     """Variables of a version 5 file.
 
     Parameters
@@ -65,11 +68,14 @@ def read_mat5(raw: bytes, *, max_bytes: int, where: str) -> dict[str, Variable]:
         Bytes that compressed variables may unpack to.
     where : str
         For the messages.
+    whole : bool
+        Read arrays of structs too, and refuse what is of a kind that is not read: for files that
+        another library opens afterwards, which may not survive what is wrong with them.
 
     Returns
     -------
     dict
-        Arrays with at least two axes, texts, dicts (structs) and lists (cells).
+        Arrays with at least two axes, texts, dicts (structs) and lists (cells, arrays of structs).
 
     Raises
     ------
@@ -79,7 +85,7 @@ def read_mat5(raw: bytes, *, max_bytes: int, where: str) -> dict[str, Variable]:
         If it unpacks to more than `max_bytes`.
     """
     order = "<" if raw[126:128] == b"IM" else ">"
-    reader = _Reader(order, where)
+    reader = _Reader(order, where, whole)
     found: dict[str, Variable] = {}
     budget = max_bytes
     for kind, data in reader.elements(raw, HEADER_BYTES):
@@ -91,6 +97,8 @@ def read_mat5(raw: bytes, *, max_bytes: int, where: str) -> dict[str, Variable]:
                 raise FormatError(f"{where}: expected one variable in a compressed part")
             kind, data = inner[0]
         if kind != _MATRIX:
+            if whole:
+                raise FormatError(f"{where}: expected variables, got an element of kind {kind}")
             continue  # what MATLAB keeps for itself
         name, value = reader.matrix(data, 0)
         if value is not None:
@@ -130,10 +138,11 @@ def read_mat4(raw: bytes, *, where: str) -> dict[str, Variable]:
 class _Reader:
     """Elements and matrices of one byte order."""
 
-    def __init__(self, order: str, where: str) -> None:
+    def __init__(self, order: str, where: str, whole: bool) -> None:
         self.order = order
         self.where = where
-        self.n_seen = 0
+        self.whole = whole
+        self.n_seen, self.most = 0, MAX_ELEMENTS if whole else MAX_VARIABLES
 
     def elements(self, data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
         """Type and content of the elements that lie end to end."""
@@ -143,8 +152,8 @@ class _Reader:
                     raise FormatError(f"{self.where}: ends in the middle of an element; it is cut")
                 return
             self.n_seen += 1
-            if self.n_seen > MAX_VARIABLES:
-                raise FormatError(f"{self.where}: has more than {MAX_VARIABLES} elements")
+            if self.n_seen > self.most:
+                raise FormatError(f"{self.where}: has more than {self.most} elements")
             word, size = struct.unpack(self.order + "2I", data[at : at + 8])
             if word >> 16:  # size and content in the eight bytes
                 kind, size = word & 0xFFFF, word >> 16
@@ -186,8 +195,17 @@ class _Reader:
             self._expect(len(rest), math.prod(dims), name)
             cells = [self.matrix(content, depth + 1)[1] for _, content in rest]
             return name, [cell for cell in cells if cell is not None]
-        if kind == _STRUCT and math.prod(dims) == 1:
-            return name, self._struct(rest, name, depth)
+        if kind == _STRUCT and (math.prod(dims) == 1 or self.whole):
+            structs = self._structs(rest, math.prod(dims), name, depth)
+            return name, structs[0] if len(structs) == 1 else structs
+        if self.whole and kind in _NUMBERS:  # complex: looked at, and left out
+            for part in (rest[:1], rest[1:2]):
+                self._numbers(part, dims, name)
+        elif self.whole:
+            raise FormatError(
+                f"{self.where}: {name!r} is an object, a function or a sparse array, which is not "
+                "read: save the file without it"
+            )
         return name, None
 
     def _numbers(
@@ -217,7 +235,9 @@ class _Reader:
         except UnicodeDecodeError:
             raise FormatError(f"{self.where}: the text of {name!r} cannot be read") from None
 
-    def _struct(self, parts: list[tuple[int, bytes]], name: str, depth: int) -> dict:
+    def _structs(
+        self, parts: list[tuple[int, bytes]], n: int, name: str, depth: int
+    ) -> list[Variable]:
         if len(parts) < 2 or len(parts[0][1]) != 4:
             raise FormatError(f"{self.where}: struct {name!r} has no field names")
         width = struct.unpack(self.order + "i", parts[0][1])[0]
@@ -228,9 +248,10 @@ class _Reader:
             names[i : i + width].partition(b"\0")[0].decode("latin-1")
             for i in range(0, len(names), width)
         ]
-        self._expect(len(parts) - 2, len(fields), name)
+        self._expect(len(parts) - 2, n * len(fields), name)
         values = [self.matrix(content, depth + 1)[1] for _, content in parts[2:]]
-        return {f: v for f, v in zip(fields, values, strict=True) if v is not None}
+        rows = [values[i * len(fields) : (i + 1) * len(fields)] for i in range(n)]
+        return [{f: v for f, v in zip(fields, row, strict=True) if v is not None} for row in rows]
 
     def _expect(self, got: int, wanted: int, name: str) -> None:
         if got != wanted:

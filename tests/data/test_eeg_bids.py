@@ -11,6 +11,7 @@ import pytest
 from biojepa.data.eeg_reader import find_eeg, read_eeg
 from biojepa.data.eeg_records import open_eeg
 from biojepa.data.montage import place_channels
+from biojepa.errors import MissingLeadWarning
 from tests.data.eeg_factory import write_edf, write_fif
 from tests.eeg.published import needs_eeg
 
@@ -67,6 +68,8 @@ def test_a_folder_that_mne_bids_wrote_gives_names_places_and_subject(tmp_path):
     mne_bids.write_raw_bids(
         raw, root, format="BrainVision", allow_preload=True, overwrite=True, verbose="error"
     )
+    with pytest.warns(MissingLeadWarning, match="Cz"):
+        assert open_eeg(root.update(suffix="eeg", extension=".vhdr")).names == ("Fz", "Oz")
     (path,) = find_eeg([tmp_path / "bids"])
     assert path.suffix == ".vhdr"
     again = read_eeg(path)

@@ -4,10 +4,12 @@ import zlib
 import h5py
 import numpy as np
 import pytest
-from scipy.io import loadmat
+from scipy.io import loadmat, savemat
+from scipy.sparse import csc_array
 
 from biojepa.data.assemble import ReadOptions
 from biojepa.data.leads import STANDARD_12
+from biojepa.data.mat_binary import read_mat5
 from biojepa.data.mat_reader import read_mat
 from biojepa.errors import DataError, FormatError, LeadError
 from tests.conftest import real_data
@@ -197,3 +199,18 @@ def test_a_damaged_hdf5_file_is_refused(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(FormatError):
             read_mat(path, LEADS)
+
+
+def test_a_whole_file_is_read_with_its_arrays_of_structs_and_nothing_passed_over(tmp_path):
+    places = np.array([("Fz", 0.1), ("Cz", 0.2)], dtype=[("labels", object), ("X", object)])
+    savemat(tmp_path / "x.mat", {"EEG": {"chanlocs": places, "power": np.ones((2, 3)) + 1j}})
+    raw = (tmp_path / "x.mat").read_bytes()
+    assert read_mat5(raw, max_bytes=1 << 20, where="x.mat")["EEG"] == {}
+    found = read_mat5(raw, max_bytes=1 << 20, where="x.mat", whole=True)["EEG"]
+    assert [row["labels"] for row in found["chanlocs"]] == ["Fz", "Cz"]
+    assert "power" not in found
+    savemat(tmp_path / "y.mat", {"W": csc_array(np.eye(3))})
+    raw = (tmp_path / "y.mat").read_bytes()
+    assert read_mat5(raw, max_bytes=1 << 20, where="y.mat") == {}
+    with pytest.raises(FormatError, match="sparse"):
+        read_mat5(raw, max_bytes=1 << 20, where="y.mat", whole=True)
