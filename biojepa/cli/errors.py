@@ -26,6 +26,7 @@ _OPTIONS = {
     "units=": "--units UNIT",
     "on_missing=": "--on-missing drop",
     'on_missing="drop"': "--on-missing drop",
+    "on_unknown=": "--on-unknown drop",
     "max_bad_fraction": "--max-bad-fraction SHARE",
     "preset=": "--preset NAME",
     "allow_truncated=": "--allow-truncated (prepare, embed)",

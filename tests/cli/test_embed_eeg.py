@@ -61,7 +61,9 @@ def test_a_bad_file_stops_or_is_listed(eeg_run, eegs, tmp_path, capsys) -> None:
     out = tmp_path / "f.csv"
     line = ["embed", str(eeg_run), str(bad), str(eegs / "a.edf"), "-o", str(out)]
     assert main(line) == 1
-    assert "bad: " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "bad: " in said
+    assert "--on-unknown drop" in said
     assert not out.exists()
     assert main([*line, "--on-error", "skip"]) == 0
     assert "Fp1-F7" in (tmp_path / "f.skipped.csv").read_text()
