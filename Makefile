@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 MIN_MINOR := 11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint bench readme clean
+.PHONY: help setup demo test test-fast lint bench readme notebooks clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ bench: $(READY)  ## speed and memory ratios (leave the machine alone meanwhile)
 
 readme: $(READY)  ## write the numbers of README and docs from results/*.json
 	$(BIN)/python docs/render_numbers.py
+
+notebooks: $(READY)  ## execute the notebooks and write each as .ipynb with its pictures
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[notebooks]" -c constraints.txt
+	cd notebooks && $(abspath $(BIN))/jupytext --to ipynb --set-kernel python3 --execute *.py
 
 clean:  ## remove caches and builds (not .venv, not runs)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

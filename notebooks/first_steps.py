@@ -9,6 +9,7 @@
 #     patients = ...                      # one patient a record
 
 # %%
+# %matplotlib inline
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_score
@@ -46,4 +47,4 @@ print("AUC conduction disturbance:", scores.mean().round(3))
 plan = jepa.jepa_.sampler(1, np.random.default_rng(0))[0]
 patch_s = jepa.model_config_.patch / jepa.model_config_.rate_hz
 shading = PatchShading(patch_s, plan.context[0].tolist(), plan.targets[0][0].tolist())
-figure = plot_ecg(X[0], leads, 250, patches=shading)
+plot_ecg(X[0], leads, 250, patches=shading)

@@ -13,6 +13,7 @@
 # every row: `biojepa benchmark ptbxl path/to/ptb-xl -o bench --label-efficiency --robustness`.
 
 # %%
+# %matplotlib inline
 import json
 import os
 from pathlib import Path
@@ -25,7 +26,8 @@ from biojepa.ecg.benchmark_data import load_ptbxl, load_unlabelled, simulated_da
 from biojepa.evaluation.protocol import make_protocol
 from biojepa.plotting.benchmark import plot_intervals, plot_label_efficiency, plot_robustness
 
-RESULTS = Path(globals().get("__file__", "notebooks/x")).resolve().parents[1] / "results"
+HERE = Path(__file__).resolve().parent if "__file__" in globals() else Path.cwd()
+RESULTS = HERE.parent / "results"
 root, more = os.environ.get("BIOJEPA_DATA"), os.environ.get("BIOJEPA_PRETRAIN")
 rows = ("chance", "random-init", "beats-lr", "jepa-linear", "jepa-scale", "jepa-beats")
 if root:
@@ -52,7 +54,8 @@ pretraining = load_unlabelled(more) if more else None
 # %%
 labelled = data.labelled
 print(data.title, "-", len(data), "records of", len(set(labelled.groups)), "patients")
-print("positives:", dict(zip(labelled.classes, labelled.y.sum(0).astype(int), strict=True)))
+for name, count in zip(labelled.classes, labelled.y.sum(0), strict=True):
+    print(f"  {name}: {count:.0f} positive")
 print(make_protocol(labelled.y, labelled.groups, folds=data.folds).text)
 
 # %% [markdown]
@@ -73,7 +76,7 @@ table = pd.DataFrame(
     index=[r.title for r in outcome.results],
 )
 print(table.to_string())
-figure = plot_intervals(
+plot_intervals(
     list(table.index),
     [r.auc.point for r in outcome.results],
     [(r.auc.low, r.auc.high) for r in outcome.results],
@@ -90,14 +93,14 @@ curves = {
     name: [(point.fraction, point.auc) for point in points]
     for name, points in outcome.labels.items()
 }
-figure = plot_label_efficiency(curves, n_records=outcome.n_train)
+plot_label_efficiency(curves, n_records=outcome.n_train)
 
 # %% [markdown]
 # ## Disturbed recordings
 # The models are fitted on undisturbed records.
 
 # %%
-figure = plot_robustness(outcome.robustness)
+plot_robustness(outcome.robustness)
 
 # %% [markdown]
 # ## How much to mask

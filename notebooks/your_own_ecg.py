@@ -11,6 +11,7 @@
 # and leads (plain CSV, NumPy) need them in the first cell.
 
 # %%
+# %matplotlib inline
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +55,8 @@ print(len(files), "records of", len(set(patients)), "patients,", y.sum(), "posit
 
 # %%
 jepa = ECGJEPA(preset=preset, fs=FS, leads=LEADS, scale=True, random_state=0).fit(files)
-print("leads of the model:", jepa.model_config_.leads, "| RankMe:", jepa.history_[-1]["rankme"])
+print("leads of the model:", jepa.model_config_.leads)
+print("RankMe:", round(jepa.history_[-1]["rankme"], 1))
 jepa.save_pretrained("my_model")  # weights, preprocessing, leads, what it has seen; no pickle
 
 # %% [markdown]
@@ -69,7 +71,7 @@ for train, test in patient_folds(patients, y, n_splits=5, random_state=0):
     check_no_leakage(patients[train], patients[test])
     scores[test] = LinearProbe().fit(features[train], y[train]).decision_function(features[test])
 print("AUC:", bootstrap_metric(y, scores, groups=patients, random_state=0))
-figure = plot_embedding(features, labels=y[:, None], classes=["label"], title="features (PCA)")
+plot_embedding(features, labels=y[:, None], classes=["label"], title="features (PCA)")
 
 # %% [markdown]
 # ## The same through one classifier
@@ -100,6 +102,4 @@ print("12 leads at 500 Hz:", again.transform(record.values).shape)
 saliency = occlusion_saliency(
     classifier.decision_function, first.values, patch=round(first.rate_hz / 5)
 )
-figure = plot_saliency(
-    first.values, first.channels, first.rate_hz, saliency, patch_s=0.2, title="record 1"
-)
+plot_saliency(first.values, first.channels, first.rate_hz, saliency, patch_s=0.2, title="record 1")
