@@ -66,7 +66,9 @@ def limits(
         "beyond their intervals.",
         "Intervals are over patients of this set. They do not cover another hospital, another "
         "device or another year.",
-        f"{n_seeds} seeds: their spread is shown, no test is made of it.",
+        f"{n_seeds} seeds: their spread is shown, no test is made of it."
+        if n_seeds > 1
+        else "One seed: how far another would differ was not measured.",
         "The strongest classical row was chosen on the judged records, which favours it.",
     ]
     if not data.simulated:

@@ -19,6 +19,7 @@ h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem;border-bottom:1px sol
 table{border-collapse:collapse;font-size:13px;margin:.6rem 0}
 th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #e6e6e6;white-space:nowrap}
 th:first-child,td:first-child{text-align:left}
+th{white-space:normal;vertical-align:bottom}
 img{max-width:100%;height:auto}figure{margin:1rem 0}figcaption,.note{color:#555;font-size:13px}
 .verdict{font-size:1.05rem;background:#f2f6fa;border-left:4px solid #0072B2;padding:.6rem 1rem}
 .warning{background:#fdf3e3;border-left:4px solid #E69F00;padding:.6rem 1rem}

@@ -22,6 +22,7 @@ from biojepa.evaluation.spent import Spent
 from biojepa.evaluation.studies import LabelPoint
 from biojepa.evaluation.table import RowResult
 from biojepa.plotting.benchmark import (
+    MIN_ANSWERS,
     plot_intervals,
     plot_label_efficiency,
     plot_reliability,
@@ -131,7 +132,8 @@ def render(outcome: Outcome) -> str:
             "Change of macro AUC, in hundredths, when the test records are disturbed and the "
             "models are not; in brackets the AUC without disturbance."
         )
-        figure = plot_robustness(outcome.robustness)
+        title = {r.name: r.title for r in outcome.results}
+        figure = plot_robustness({title.get(n, n): t for n, t in outcome.robustness.items()})
         parts.append(html.picture(figure, what="heat map of robustness", caption=caption))
     for own in outcome.pictures:
         parts.append(html.heading(own.heading))
@@ -258,16 +260,22 @@ def _table(outcome: Outcome) -> list[str]:
         )
     if outcome.spent.wall_s:
         wall, cpu = outcome.spent.wall_s / 60, outcome.spent.cpu_s / 60
-        whole = f"The whole table took {wall:.0f} minutes, {cpu:.0f} minutes of processor time."
+        whole = f"The whole table took {wall:.1f} minutes, {cpu:.1f} minutes of processor time."
         parts.append(html.paragraph(whole))
-    classes = list(outcome.results[0].per_class.index) if outcome.results else []
-    by_class = [
-        [r.title, *(_number(r.per_class.loc[c, "auc"]) for c in classes)] for r in outcome.results
-    ]
-    if outcome.results:
-        counts = outcome.results[0].per_class["n_positive"].tolist()
-        by_class.append(["positives among the judged", *map(str, counts)])
-    parts += [html.heading("AUC of each class"), html.table(["model", *classes], by_class)]
+    return parts + _classes(outcome.results)
+
+
+def _classes(results: Sequence[RowResult]) -> list[str]:
+    """AUC, AUPRC and F1 of each class, a line a class: there may be 71 of them."""
+    if not results:
+        return []
+    parts = [html.heading("Each class")]
+    header = ["class", "positives", *(r.title for r in results)]
+    for column, name in (("auc", "AUC"), ("auprc", "AUPRC"), ("f1", "F1")):
+        columns = [results[0].per_class["n_positive"].astype(str)]
+        columns += [r.per_class[column].map(_number) for r in results]
+        rows = list(zip(results[0].per_class.index, *columns, strict=True))
+        parts += [html.paragraph(f"{name}:"), html.table(header, rows)]
     return parts
 
 
@@ -293,8 +301,16 @@ def _calibration(outcome: Outcome) -> list[str]:
     shown = [r for r in outcome.results if r.kind in ("jepa", "classical")][:6]
     if not shown:
         return []
-    figure = plot_reliability({f"{r.title}, scaled": r.reliability_scaled for r in shown})
-    caption = "After temperature scaling on validation scores; below, the number of answers."
+    figure = plot_reliability(
+        {
+            "as said": {r.title: r.reliability for r in shown},
+            "after temperature scaling": {r.title: r.reliability_scaled for r in shown},
+        }
+    )
+    caption = (
+        "Temperatures are fixed on validation scores. Below, the number of answers; shares of "
+        f"fewer than {MIN_ANSWERS} are not drawn."
+    )
     return [
         html.heading("Calibration"),
         html.picture(figure, what="reliability curves", caption=caption),

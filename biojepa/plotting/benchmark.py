@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike
 from biojepa.errors import DataError
 from biojepa.plotting.curves import COLOURS
 
+MIN_ANSWERS = 10  # ours: the share of positives among fewer says nothing
+Bins = tuple[ArrayLike, ArrayLike, ArrayLike]
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 # white in the middle, which is no change
 _LOSS = LinearSegmentedColormap.from_list(
@@ -138,38 +140,53 @@ def plot_label_efficiency(
     return _clean(figure, ax)
 
 
-def plot_reliability(
-    curves: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
-) -> Figure:
+def plot_reliability(panels: Mapping[str, Mapping[str, Bins]]) -> Figure:
     """Share of positives over the probability that was said; honest answers lie on the diagonal.
 
     Parameters
     ----------
-    curves : mapping of name to (probability, frequency, number of answers), each (n_bins,)
-        NaN in empty bins.
+    panels : mapping of title to mapping of name to (probability, frequency, number of answers)
+        Panels side by side, such as before and after scaling; each of the three is (n_bins,), NaN
+        in empty bins. Shares of fewer than `MIN_ANSWERS` answers are not drawn.
 
     Returns
     -------
     Figure
+
+    Raises
+    ------
+    DataError
+        If there is no panel.
     """
-    figure = Figure(figsize=(5.4, 5.8), layout="constrained")
-    ax, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
-    ax.plot([0, 1], [0, 1], color=_GREY, linestyle="--", linewidth=1)
-    for number, (name, (said, found, count)) in enumerate(curves.items()):
-        style = {
-            "color": COLOURS[number % len(COLOURS)],
-            "marker": MARKERS[number % len(MARKERS)],
-            "markersize": 4,
-            "linewidth": 1.3,
-        }
-        there = np.isfinite(said)
-        ax.plot(np.asarray(said)[there], np.asarray(found)[there], label=name, **style)
-        below.plot(np.asarray(said)[there], np.asarray(count)[there], **style)
-    ax.set(ylabel="share of positives", xlim=(0, 1), ylim=(0, 1))
-    ax.legend(fontsize=8, frameon=False, loc="upper left")
-    below.set(xlabel="probability", ylabel="answers", yscale="log")
-    _clean(figure, below)
-    return _clean(figure, ax)
+    if not panels:
+        raise DataError("expected at least one panel of reliability curves, got none")
+    figure = Figure(figsize=(0.8 + 4.6 * len(panels), 5.8), layout="constrained")
+    axes = figure.subplots(
+        2, len(panels), height_ratios=(4, 1), sharex=True, sharey="row", squeeze=False
+    )
+    for (ax, below), (title, curves) in zip(axes.T, panels.items(), strict=True):
+        ax.plot([0, 1], [0, 1], color=_GREY, linestyle="--", linewidth=1)
+        for number, (name, (said, found, count)) in enumerate(curves.items()):
+            style = {
+                "color": COLOURS[number % len(COLOURS)],
+                "marker": MARKERS[number % len(MARKERS)],
+                "markersize": 4,
+                "linewidth": 1.3,
+            }
+            n_answers = np.asarray(count)
+            there = np.isfinite(said)
+            enough = there & (n_answers >= MIN_ANSWERS)
+            ax.plot(np.asarray(said)[enough], np.asarray(found)[enough], label=name, **style)
+            below.plot(np.asarray(said)[there], n_answers[there], **style)
+        ax.set(xlim=(0, 1), ylim=(0, 1))
+        ax.set_title(title, fontsize=9)
+        below.set(xlabel="probability", yscale="log")
+        _clean(figure, below)
+        _clean(figure, ax)
+    axes[0, 0].set_ylabel("share of positives")
+    axes[0, 0].legend(fontsize=8, frameon=False, loc="upper left")
+    axes[1, 0].set_ylabel("answers")
+    return figure
 
 
 def plot_robustness(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
@@ -206,7 +223,7 @@ def plot_robustness(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> F
     image = ax.imshow(change, cmap=_LOSS, norm=norm, aspect="auto")
     for (row, column), value in np.ndenumerate(change):
         dark = value < 0.75 * norm.vmin if norm.vmin is not None else False
-        text = f"{100 * value:+.0f}" if round(100 * value) else "0"
+        text = _hundredths(value)
         colour = "white" if dark else "black"
         ax.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
     labels = [f"{m} ({table[m]['none']['']:.3f})" for m in models]
@@ -220,10 +237,14 @@ def plot_robustness(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> F
         if start < len(columns):
             ax.axvline(start - 0.5, color="black", linewidth=1)
     bar = figure.colorbar(image, ax=ax, fraction=0.03, pad=0.01)
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.0f}"))
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _hundredths(value)))
     bar.set_label("change of macro AUC, hundredths", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     return figure
+
+
+def _hundredths(value: float) -> str:
+    return f"{100 * value:+.0f}" if round(100 * value) else "0"
 
 
 def _clean(figure: Figure, ax: Axes) -> Figure:

@@ -55,11 +55,16 @@ def test_a_fraction_without_draws_is_left_out_of_its_curve() -> None:
         plot_label_efficiency({"x": [(0.01, ())]}, n_records=200)
 
 
-def test_empty_bins_of_a_reliability_curve_are_not_drawn() -> None:
+def test_bins_of_few_answers_of_a_reliability_curve_are_not_drawn() -> None:
     nan = float("nan")
-    figure = plot_reliability({"x": ([0.1, nan, 0.9], [0.2, nan, 0.8], [10, 0, 5])})
+    curves = {"x": ([0.1, nan, 0.5, 0.9], [0.2, nan, 0.6, 0.8], [10, 0, 12, 5])}
+    figure = plot_reliability({"a": curves, "b": curves})
     line = next(ln for ln in figure.axes[0].get_lines() if ln.get_label() == "x")
-    assert list(line.get_xdata()) == [0.1, 0.9]
+    assert list(line.get_xdata()) == [0.1, 0.5]
+    assert list(figure.axes[2].get_lines()[0].get_xdata()) == [0.1, 0.5, 0.9]  # their number is
+    assert [ax.get_title() for ax in figure.axes[:2]] == ["a", "b"]
+    with pytest.raises(DataError, match="at least one panel"):
+        plot_reliability({})
 
 
 def test_the_heat_map_says_the_change_in_hundredths() -> None:
