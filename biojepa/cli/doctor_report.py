@@ -27,14 +27,20 @@ def file_report(seen: dict[str, Any]) -> list[str]:
     heights = [h for h in seen["peak_to_peak"].values() if h is not None]
     rows = [
         ("format", seen["format"]),
-        ("holds", f"{seen['n_records']:,} recordings" if seen["n_records"] > 1 else "1 recording"),
+        (
+            "holds",
+            f"{seen['n_records']:,} recordings; what follows is of the first"
+            if seen["n_records"] > 1
+            else "1 recording",
+        ),
         ("leads", shorten(seen["leads"]) or "not named"),
         ("rate", f"{seen['rate_hz']:g} Hz"),
         ("length", f"{seen['duration_s']:.1f} s ({seen['n_times']:,} samples)"),
         ("unit", seen["unit"]),
         (
-            "height",
-            f"{min(heights):.3g} to {max(heights):.3g} {seen['unit']} peak to peak"
+            "signal",
+            f"{_figure(min(heights))} to {_figure(max(heights))} {seen['unit']} peak to peak, "
+            "by lead"
             if heights
             else "no finite sample",
         ),
@@ -105,7 +111,12 @@ def _look_at(seen: dict[str, Any]) -> list[tuple[str, str]]:
             rows.append(("look at", f"{text}: {parts}"))
     if seen["flat_leads"]:
         rows.append(("look at", f"flat leads: {', '.join(seen['flat_leads'])}"))
-    return rows
+    return rows or [("check", "no missing samples, no flat lead, no clipping")]
+
+
+def _figure(value: float) -> str:
+    """Three digits, without an exponent for large numbers."""
+    return f"{float(f'{value:.3g}'):,g}"
 
 
 def _next(seen: dict[str, Any]) -> list[tuple[str, str]]:
@@ -125,7 +136,8 @@ def _next(seen: dict[str, Any]) -> list[tuple[str, str]]:
             "--on-missing drop masks them"
         )
     if seen["other_channels"]:
-        rows.append(f"{shorten(seen['other_channels'])} are no standard leads: models leave them")
+        others = shorten(seen["other_channels"])
+        rows.append(f"{others} are not standard leads: models leave them out")
     if seen["flat_leads"]:
         rows.append("flat leads are masked in features and training")
     return [("next", row) for row in rows]

@@ -209,7 +209,8 @@ def implausibility(values: ArrayLike, *, unit: str, argument: str = "units") -> 
     low, high = PLAUSIBLE_MV
     if low <= median <= high:
         return ""
-    text = f"the median peak-to-peak is {median:.3g} mV, a surface ECG has {low:g} to {high:g} mV; "
+    shown = f"{float(f'{median:.3g}'):,g}"  # three digits, without an exponent as far as it goes
+    text = f"the median peak-to-peak is {shown} mV, a surface ECG has {low:g} to {high:g} mV; "
     if name == "adc":
         return text + f"check adc_gain (counts per mV), or pass {argument}='arbitrary'"
     factor = 1e-3 if median > high else 1e3

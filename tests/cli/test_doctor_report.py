@@ -36,6 +36,7 @@ def test_every_format_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert text.count("unit    mV") == 5
     assert "5 of 5 files can be used" in text
     assert "next: biojepa embed MODEL" in text
+    assert text.count("check   no missing samples, no flat lead, no clipping") == 5
 
 
 def test_the_next_command_mends_a_unit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +61,7 @@ def test_leads_that_are_computed_missing_or_odd_are_told_apart(
     assert main(["doctor", str(tmp_path / "b.edf")]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "I, II, III, aVR, aVL, aVF, V3, V4, V5, V6 are not there" in text
-    assert "ECG x are no standard leads" in text
+    assert "ECG x are not standard leads" in text
 
 
 def test_a_cut_file_and_a_flat_lead_have_their_advice(
@@ -89,3 +90,15 @@ def test_what_is_odd_in_a_recording_is_told_beside_the_path(
     text = capsys.readouterr().out
     assert text.count(str(path)) == 1
     assert "left out waveform group 1 (MEDIAN BEAT)" in " ".join(text.split())
+
+
+def test_large_numbers_have_no_exponent_and_the_first_of_several_is_said_to_be_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = np.random.default_rng(0).normal(0, 300, (3, 2, 500)).astype(np.float32)
+    np.save(tmp_path / "x.npy", values)
+    assert main(["doctor", str(tmp_path / "x.npy"), "--fs", "100", "--leads", "I,II"]) == 1
+    text = " ".join(capsys.readouterr().out.split())
+    assert "3 recordings; what follows is of the first" in text
+    assert "e+" not in text
+    assert "--units uV" in text
