@@ -118,9 +118,10 @@ def joined_statement(first: dict[str, Any], then: dict[str, Any]) -> dict[str, A
     """
     stages = [*first.get("stages", [_stage(first)]), _stage(then)]
     ids = list(dict.fromkeys([*first["ids"], *then["ids"]]))
+    new = len(ids) - len(set(first["ids"]))  # the first set may know its records by several names
     prints = "\n".join(stage["fingerprint"] for stage in stages)
     return {
-        "n_records": len(ids),
+        "n_records": first["n_records"] + new,
         "fingerprint": hashlib.sha256(prints.encode()).hexdigest(),
         "ids": ids,
         "stages": stages,

@@ -24,6 +24,7 @@ from biojepa.data.store import SignalStore
 from biojepa.data.wfdb_reader import read_wfdb
 from biojepa.ecg.ptbxl import SINGLE, Task, load_labels, load_table, record_paths
 from biojepa.errors import ConfigError, DataError, FormatError
+from biojepa.estimators.saved import SHIPPED
 from biojepa.evaluation.rows import LabelledSignals
 
 VERSIONS = {21_837: "1.0.1", 21_799: "1.0.3"}  # of PTB-XL, by the number of records in its table
@@ -198,8 +199,16 @@ def load_unlabelled(source: Path | str, *, rate_hz: int = 100) -> Unlabelled:
     ------
     DataError, FormatError
         If it is nothing of this.
+    ConfigError
+        If it is a model.
     """
     path = Path(source)
+    if any((folder / "model.safetensors").is_file() for folder in (path, SHIPPED / path.name)):
+        raise ConfigError(
+            f"expected records to pretrain on, got the model {source}: the benchmark pretrains its "
+            "own encoders, of which it knows what they saw; `biojepa pretrain ecg --init MODEL` "
+            "goes on from a model"
+        )
     if (path / "ptbxl_database.csv").is_file():
         table = load_table(path)
         paths = record_paths(path, table.index, rate_hz)

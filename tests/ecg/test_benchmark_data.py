@@ -129,6 +129,11 @@ def test_other_sources_of_recordings_can_be_opened(root, tmp_path) -> None:
     assert check_pretraining(plain, load_ptbxl(root), np.arange(40)).endswith("for 40 records")
 
 
+def test_a_model_is_not_taken_for_records() -> None:
+    with pytest.raises(ConfigError, match=r"got the model ecg-small.*--init"):
+        load_unlabelled("ecg-small")
+
+
 def test_a_simulated_cohort_says_that_it_is_one() -> None:
     data = simulated_data(simulate_ecg(10, rate_hz=100, random_state=0))
     assert data.simulated

@@ -52,6 +52,25 @@ def test_the_shipped_folder_is_small_and_says_what_it_is(box):
     assert len(card["limits"]) >= 3
 
 
+def test_the_shipped_model_is_continued_on_own_records_and_knows_what_both_have_seen(box):
+    own = simulate_ecg(8, rate_hz=500, random_state=9)
+    options = {"fs": 500, "leads": own.leads, "random_state": 0}
+    model = ECGJEPA(init=NAME, steps=2, batch_size=4, **options).fit(own.values)
+    before = ECGJEPA.from_pretrained(NAME)
+    assert model.model_config_ == before.model_config_
+    seen = model.training_
+    # the shipped model knows each of its records by three names
+    assert seen["n_records"] == before.training_["n_records"] + 8
+    assert len(seen["ids"]) == len(before.training_["ids"]) + 8
+    assert [stage["n_records"] for stage in seen["stages"]][1:] == [8]
+    with pytest.raises(LeakageError, match="record"):
+        check_no_leakage(seen["ids"], [before.training_["ids"][0]], what="record")
+    reading = options | {"pool": model.pool, "layer": model.layer, "scale": model.scale}
+    features = [m.set_params(**reading).transform(own.values) for m in (before, model)]
+    assert features[0].shape == features[1].shape
+    assert np.abs(features[0] - features[1]).max() > 0
+
+
 def test_the_shipped_model_knows_the_recordings_it_has_seen(box):
     seen = ECGJEPA.from_pretrained(NAME).training_["ids"]
     with pytest.raises(LeakageError, match="record"):
