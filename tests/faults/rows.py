@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from biojepa.cli.main import COMMANDS, main
-from tests.faults.cage import MB, Outcome, run
+from tests.faults.cage import MB, Case, Outcome, run_cases
 
 for _, _, _module in COMMANDS:
     import_module(f"biojepa.cli.{_module}")
@@ -53,11 +55,20 @@ class Row:
     after: Callable[[Path], None] | None = None
     loopback: bool = False
 
-    def check(self, folder: Path) -> Outcome:
-        """Make the fault in `folder/root`, meet it in the cage, and fail if it ends otherwise."""
+    def case(self, folder: Path) -> Case:
+        """Make the fault in `folder/root`."""
         root = folder / "root"
         root.mkdir()
-        outcome = run(self.make(root), root=root, memory=self.memory)
+        return Case(self.make(root), root, self.memory)
+
+    def check(self, folder: Path) -> Outcome:
+        """Make the fault in `folder/root`, meet it in the cage, and fail if it ends otherwise."""
+        case = self.case(folder)
+        (outcome,) = run_cases([case])
+        return self.judge(outcome, case.root)
+
+    def judge(self, outcome: Outcome, root: Path) -> Outcome:
+        """Fail if it ended otherwise."""
         if self.loopback:
             own = [e for e in outcome.escapes if e.startswith("socket.") and "127.0.0.1" in e]
             rest = tuple(e for e in outcome.escapes if e not in own)
@@ -66,6 +77,26 @@ class Row:
         if self.after is not None:
             self.after(root)
         return outcome
+
+
+def in_one_child(rows: Mapping[str, Row]) -> Any:
+    """A fixture: how the chosen rows of a table end and in which folder, all met by one child."""
+
+    @pytest.fixture(scope="module")
+    def ended(
+        request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    ) -> dict[str, tuple[Outcome, Path]]:
+        chosen = [
+            item.callspec.params["row"]
+            for item in request.session.items
+            if item.path == request.path and request.fixturename in item.fixturenames
+        ]
+        cases = [rows[row].case(tmp_path_factory.mktemp("row")) for row in chosen]
+        outcomes = zip(run_cases(cases), cases, strict=True)
+        found = [(outcome, case.root) for outcome, case in outcomes]
+        return dict(zip(chosen, found, strict=True))
+
+    return ended
 
 
 def fine(make: Callable[[Path], Call], match: str = "", *, warned: str = "", **options: Any) -> Row:

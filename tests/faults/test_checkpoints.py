@@ -21,7 +21,7 @@ from biojepa.data.files import read_ecg
 from biojepa.data.simulate import simulate_ecg
 from biojepa.ecg import ECGJEPA, ECGClassifier, official
 from tests.faults.models import load, put, rehash, rewrite, set_json
-from tests.faults.rows import Row, command
+from tests.faults.rows import Row, command, in_one_child
 
 HTML = b"<!DOCTYPE html><html><body>404 Not Found</body></html>"
 
@@ -315,6 +315,9 @@ ROWS: dict[str, Row] = {
 }
 
 
+ended = in_one_child(ROWS)
+
+
 @pytest.mark.parametrize("row", ROWS)
-def test_a_saved_model_ends_as_the_catalogue_says(tmp_path, row) -> None:
-    ROWS[row].check(tmp_path)
+def test_a_saved_model_ends_as_the_catalogue_says(ended, row) -> None:
+    ROWS[row].judge(*ended[row])

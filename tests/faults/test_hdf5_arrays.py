@@ -19,7 +19,7 @@ from biojepa.data.files import read_ecg
 from biojepa.data.store import SignalStore
 from tests.data.store_factory import write_store
 from tests.faults.cage import MB, Watch
-from tests.faults.rows import Row, fine
+from tests.faults.rows import Row, fine, in_one_child
 
 LEADS = ["I", "II"]
 GOOD = np.random.default_rng(0).normal(0, 0.3, (3, 2, 400)).astype(np.float32)
@@ -236,9 +236,12 @@ ROWS: dict[str, Row] = {
 }
 
 
+ended = in_one_child(ROWS)
+
+
 @pytest.mark.parametrize("row", ROWS)
-def test_a_file_ends_as_the_catalogue_says(tmp_path, row) -> None:
-    ROWS[row].check(tmp_path)
+def test_a_file_ends_as_the_catalogue_says(ended, row) -> None:
+    ROWS[row].judge(*ended[row])
 
 
 @pytest.mark.parametrize("row", [r for r in ROWS if r.startswith("H1")])

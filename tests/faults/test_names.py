@@ -11,7 +11,7 @@ import pytest
 
 from biojepa.data.files import find_records, read_many
 from biojepa.data.skips import SkipReport
-from tests.faults.rows import Row, command, fine
+from tests.faults.rows import Row, command, fine, in_one_child
 from tests.faults.test_wfdb import good
 
 NAMES: dict[str, bytes] = {
@@ -137,6 +137,9 @@ ROWS: dict[str, Row] = {
 }
 
 
+ended = in_one_child(ROWS)
+
+
 @pytest.mark.parametrize("row", ROWS)
-def test_a_name_never_crashes_what_reports_it(tmp_path, row) -> None:
-    ROWS[row].check(tmp_path)
+def test_a_name_never_crashes_what_reports_it(ended, row) -> None:
+    ROWS[row].judge(*ended[row])

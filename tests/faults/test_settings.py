@@ -12,7 +12,7 @@ import pytest
 from biojepa.cli.main import main
 from biojepa.data.cards import load_card
 from biojepa.data.safe_yaml import load_yaml
-from tests.faults.rows import Row, command, fine
+from tests.faults.rows import Row, command, fine, in_one_child
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(9)
@@ -172,6 +172,9 @@ ROWS: dict[str, Row] = {
 }
 
 
+ended = in_one_child(ROWS)
+
+
 @pytest.mark.parametrize("row", ROWS)
-def test_settings_end_as_the_catalogue_says(tmp_path, row) -> None:
-    ROWS[row].check(tmp_path)
+def test_settings_end_as_the_catalogue_says(ended, row) -> None:
+    ROWS[row].judge(*ended[row])

@@ -11,7 +11,7 @@ import pytest
 
 from biojepa.data.files import read_ecg
 from tests.data import format_factory as factory
-from tests.faults.rows import Row, fine
+from tests.faults.rows import Row, fine, in_one_child
 
 COUNTS = factory.twelve_counts()
 AECG = factory.aecg_xml(COUNTS)
@@ -164,6 +164,9 @@ ROWS: dict[str, Row] = {
 }
 
 
+ended = in_one_child(ROWS)
+
+
 @pytest.mark.parametrize("row", ROWS)
-def test_a_file_of_a_device_ends_as_the_catalogue_says(tmp_path, row) -> None:
-    ROWS[row].check(tmp_path)
+def test_a_file_of_a_device_ends_as_the_catalogue_says(ended, row) -> None:
+    ROWS[row].judge(*ended[row])
