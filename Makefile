@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 			"could not be installed with pip): install one (Debian, Ubuntu: apt install" \
 			"python3-venv), or name another with 'make PYTHON=...'" >&2; exit 1; }
 	@echo "installing biojepa and its tested dependencies into $(VENV) (a few minutes, once)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,eeg,fmri]" -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,moabb,fmri]" -c constraints.txt
 	@touch $(READY)
 
 setup: $(READY)  ## create .venv and install biojepa with its tested dependencies

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from biojepa.data.montage import OnUnknown
 from biojepa.data.records import is_table
 from biojepa.eeg._classifier_file import FittedClassifier, read_classifier, write_classifier
-from biojepa.eeg._encoder import pretrained_of
+from biojepa.eeg._encoder import pretrained_of, start_from
 from biojepa.eeg.estimator import SignalJEPA
 from biojepa.eeg.finetune import (
     Protocol,
@@ -29,8 +29,6 @@ from biojepa.eeg.finetune import (
 from biojepa.eeg.heads import Architecture, SignalClassifierNet
 from biojepa.eeg.inputs import EEGInputs, only_part
 from biojepa.eeg.preprocess import Prepared
-from biojepa.eeg.pretrain import fresh_model
-from biojepa.eeg.recipes import get_recipe
 from biojepa.engine.devices import resolve_device
 from biojepa.errors import ConfigError, DataError
 from biojepa.estimators.labels import ClassWeight, check_class_weight, draw_seed, read_labels
@@ -65,6 +63,8 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         Spatial filters; the paper does not say how many.
     C : float
         Inverse strength of the penalty of `regime="linear"`.
+    adapt_steps : int
+        Steps of pretraining on `X_target_unlabeled`, where `fit` is given any.
     epochs, batch_size, lr, warmup_epochs
         Of the other regimes; the published numbers.
     patience : int, optional
@@ -128,6 +128,7 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         on_unknown: OnUnknown = "error",
         n_filters: int = 4,
         C: float = 0.01,
+        adapt_steps: int = 200,
         epochs: int = 500,
         batch_size: int = 32,
         lr: float = 1e-3,
@@ -151,6 +152,7 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         self.on_unknown = on_unknown
         self.n_filters = n_filters
         self.C = C
+        self.adapt_steps = adapt_steps
         self.epochs = epochs
         self.batch_size = batch_size
         self.lr = lr
@@ -164,7 +166,12 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         self.verbose = verbose
 
     def fit(
-        self, X: Any, y: Any, *, groups: Sequence[object] | None = None
+        self,
+        X: Any,
+        y: Any,
+        *,
+        groups: Sequence[object] | None = None,
+        X_target_unlabeled: Any = None,
     ) -> SignalJEPAClassifier:
         """Fit on labelled EEG.
 
@@ -176,6 +183,9 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
             Classes; or columns of 0, 1 and NaN (unknown).
         groups : sequence, shape (n,), optional
             Subjects or runs, for the held-out part of early stopping.
+        X_target_unlabeled : optional
+            EEG of the target without labels, on which the encoder is pretrained further first;
+            the name under which MOABB routes it.
 
         Returns
         -------
@@ -188,14 +198,12 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         """
         self._check()
         seed = draw_seed(self.random_state)
-        given = pretrained_of(self.encoder, verify=self.verify)
+        encoder = pretrained_of(self.encoder, verify=self.verify)
         reader = self._reader = SignalJEPA(preset=self.preset)
         table = self._table(X, reset=True)
         source = only_part(self._set()._open(table, reset=True).parts)
-        if given is None:
-            recipe = get_recipe(self.preset)
-            given = fresh_model(source, recipe, on_unknown=self.on_unknown, seed=seed)
-        reader.take(given)
+        target = X_target_unlabeled
+        reader.take(start_from(encoder, source, reader, target, steps=self.adapt_steps, seed=seed))
         inputs = self._inputs(table)
         if table is X:
             self.n_features_in_ = reader.n_features_in_
@@ -253,9 +261,7 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         write_classifier(folder, self._fitted())
 
     @classmethod
-    def from_pretrained(
-        cls, folder: str | PathLike, *, verify: bool = True
-    ) -> SignalJEPAClassifier:
+    def from_pretrained(cls, folder: str | PathLike, *, verify: bool = True) -> Self:
         """Load a model folder of `save_pretrained`.
 
         Set `sfreq`, `ch_names` and `units` of your own arrays with `set_params`.
@@ -284,6 +290,9 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         return tags
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "classes_")  # else MOABB binds a function that does not unpickle
+
     def _check(self) -> None:
         for name, kind in (("architecture", Architecture), ("regime", Regime)):
             if getattr(self, name) not in get_args(kind):
@@ -296,7 +305,7 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
                 "'pre-local', which has no features before its filters are trained: take regime "
                 "'new'"
             )
-        for name in ("epochs", "batch_size", "n_filters", "lr"):
+        for name in ("epochs", "batch_size", "n_filters", "lr", "adapt_steps"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"expected {name} above 0, got {getattr(self, name)}")
         if not 0 < self.validation_fraction <= 0.5 or self.warmup_epochs < 0:

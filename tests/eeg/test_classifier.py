@@ -135,6 +135,21 @@ def test_random_weights_are_the_control_and_the_seed_decides(data):
     assert not np.allclose(a, other)
 
 
+def test_pretraining_goes_on_with_an_unlabelled_target(data, encoder):
+    X, y = data
+    before = SignalJEPA.from_pretrained(encoder)
+    net = classifier(architecture="contextual", regime="linear", encoder=encoder, adapt_steps=3)
+    plain = net.fit(X[:40], y[:40]).predict_proba(X[40:])
+    adapted = net.fit(X[:40], y[:40], X_target_unlabeled=X[40:]).predict_proba(X[40:])
+    assert not np.allclose(adapted, plain, atol=1e-4)
+    assert np.array_equal(
+        adapted, net.fit(X[:40], y[:40], X_target_unlabeled=X[40:]).predict_proba(X[40:])
+    )
+    after = SignalJEPA.from_pretrained(encoder)
+    for own, other in zip(before.jepa_.parameters(), after.jepa_.parameters(), strict=True):
+        assert torch.equal(own, other)
+
+
 @pytest.mark.parametrize(
     ("architecture", "regime"), [("contextual", "full"), ("post-local", "linear")]
 )
