@@ -14,8 +14,22 @@ from biojepa.errors import CheckpointError
 from biojepa.estimators.saved import load_model, save_model
 
 
-def write_encoder(folder: str | PathLike, fitted: Pretrained, options: dict[str, Any]) -> None:
-    """Write a model folder: weights, preprocessing, channels, options, what it has seen."""
+def write_encoder(
+    folder: str | PathLike,
+    fitted: Pretrained,
+    options: dict[str, Any],
+    *,
+    half: bool = False,
+    card: dict[str, Any] | None = None,
+) -> None:
+    """Write a model folder: weights, preprocessing, channels, options, what it has seen.
+
+    With `half`, weights are rounded to float16 and read back as float32. A `card` is stored beside
+    them.
+    """
+    weights = fitted.jepa.export_state()
+    if half:
+        weights = {name: value.half() for name, value in weights.items()}
     rows = fitted.result.rows
     save_model(
         folder,
@@ -28,8 +42,9 @@ def write_encoder(folder: str | PathLike, fitted: Pretrained, options: dict[str,
             "estimator": options,
             "metrics": rows[-1] if rows else {},
         },
-        weights=fitted.jepa.export_state(),
+        weights=weights,
         training=fitted.training,
+        card=card,
     )
 
 

@@ -25,7 +25,12 @@ from biojepa.engine.config import TrainConfig
 from biojepa.engine.devices import resolve_device
 from biojepa.engine.train import TrainResult
 from biojepa.errors import ConfigError
-from biojepa.estimators.features import check_pool, extract_features, feature_width
+from biojepa.estimators.features import (
+    check_pool,
+    extract_features,
+    feature_width,
+    layer_numbers,
+)
 from biojepa.estimators.labels import draw_seed
 
 
@@ -52,7 +57,7 @@ class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         When a channel has no place: raise, or leave it out and say so in `channels_`.
     pool : {"mean_std", "mean"}
         How tokens become one vector; neither depends on the order of channels.
-    layer : int or sequence of int
+    layer : int, sequence of int or "all"
         Layer(s) whose output is used; several are put side by side.
     steps, batch_size, lr : optional
         In place of the preset's.
@@ -119,7 +124,7 @@ class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         units: str = "uV",
         on_unknown: OnUnknown = "error",
         pool: str = "mean_std",
-        layer: int | Sequence[int] = -1,
+        layer: int | Sequence[int] | str = -1,
         steps: int | None = None,
         batch_size: int | None = None,
         lr: float | None = None,
@@ -259,8 +264,11 @@ class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             If it cannot be written.
         """
         check_is_fitted(self)
-        options = {"preset": self.preset, "pool": self.pool, "layer": self._layers()}
-        write_encoder(folder, self.pretrained(), options)
+        write_encoder(folder, self.pretrained(), self.reading())
+
+    def reading(self) -> dict[str, Any]:
+        """How features are read off, as a model folder keeps it."""
+        return {"preset": self.preset, "pool": self.pool, "layer": self._layers()}
 
     @classmethod
     def from_pretrained(cls, folder: str | PathLike, *, verify: bool = True) -> SignalJEPA:
@@ -291,6 +299,9 @@ class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         tags.input_tags.three_d_array = True
         return tags
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "jepa_")  # else MOABB binds a function that does not unpickle
+
     def take(self, fitted: Pretrained) -> None:
         """Become the fitted estimator of a model."""
         self.jepa_ = fitted.jepa.to("cpu").eval()
@@ -311,10 +322,7 @@ class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             raise ConfigError("expected pool 'mean' or 'mean_std': Signal-JEPA has no register")
 
     def _layers(self) -> list[int]:
-        layers = [self.layer] if isinstance(self.layer, int | np.integer) else list(self.layer)
-        if not layers:
-            raise ConfigError("expected at least one layer, got none")
-        return [int(i) for i in layers]
+        return layer_numbers(self.layer, self.model_config_.depth)
 
     def _training(self) -> TrainConfig:
         own: dict[str, Any] = {"steps": self.steps, "batch_size": self.batch_size, "lr": self.lr}

@@ -244,6 +244,17 @@ class SignalEncoder(nn.Module):
         """Run the contextual encoder; see `ContextEncoder.contextualise`."""
         return self.contextual.contextualise(tokens, keep, valid, last, layer)
 
+    def hidden(
+        self,
+        tokens: Tensor,
+        valid: Tensor | None = None,
+        *,
+        layers: Sequence[int],
+        registers: bool = False,
+    ) -> list[Tensor]:
+        """The outputs of several layers; see `ContextEncoder.hidden`."""
+        return self.contextual.hidden(tokens, valid, layers=layers, registers=registers)
+
     def _places(self, xyz: Tensor) -> Tensor:
         """Codes (C, spat_dim) of places: rows of the table, or what they would start from."""
         table = self.pos_encoder.pos_encoder_spat.weight

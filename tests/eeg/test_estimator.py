@@ -279,10 +279,34 @@ def test_several_layers_stand_side_by_side(jepa, X):
     last = jepa.set_params(layer=-1).transform(X[:2])
     assert both.shape == (2, 64)
     assert np.abs(both[:, 32:] - last).max() <= 1e-6
+    assert np.array_equal(jepa.set_params(layer="all").transform(X[:2]), both)
     with pytest.raises(ConfigError, match="register"):
         jepa.set_params(pool="register").transform(X[:2])
     with pytest.raises(ConfigError, match="layer"):
         jepa.set_params(pool="mean", layer=5).transform(X[:2])
+
+
+@pytest.mark.parametrize("downstream", ["context", "target"])
+def test_features_come_from_the_network_that_the_model_names(X, downstream):
+    jepa = SignalJEPA(
+        preset="tiny",
+        steps=8,
+        lr=0.01,
+        sfreq=128,
+        ch_names=NAMES,
+        pool="mean",
+        model={"downstream": downstream, "momentum_start": 1.0, "momentum_end": 1.0},
+        random_state=0,
+    ).fit(X)
+    X = X[:2, :, : jepa.model_config_.n_times]  # one window
+    moved = jepa.transform(X)
+    mean = [tokens.mean(axis=(0, 1)) for tokens in jepa.encode(X)]
+    assert np.allclose(moved, mean, atol=1e-5)
+    inner = jepa.jepa_.encoder.contextual
+    frozen = jepa.jepa_.target_encoder
+    inner.load_state_dict(frozen.state_dict())
+    still = np.allclose(jepa.transform(X), moved, atol=1e-6)
+    assert still == (downstream == "target")
 
 
 def test_a_saved_model_gives_the_same_features(tmp_path, fitted, X):
