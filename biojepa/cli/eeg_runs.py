@@ -17,6 +17,7 @@ import torch
 
 from biojepa import __version__
 from biojepa.cli.console import is_lead_process, say, table
+from biojepa.cli.eeg_pictures import draw_masks
 from biojepa.cli.errors import INTERRUPTED, OK, TERMINATED
 from biojepa.cli.resume import section_of, training_of
 from biojepa.cli.runs import draw_curves, last_metrics
@@ -170,6 +171,8 @@ def train_run(run: EEGRun) -> int:
     estimator.save_pretrained(out / "model")
     write_card(out, _card(run, fitted, last))
     lines = [("model", str(out / "model")), ("curves", str(out / "curves.png"))]
+    if draw_masks(out, fitted.config):
+        lines.append(("masks", str(out / "masks.png")))
     say(f"done: {result.step:,} steps in {result.seconds:.0f} s", *table(lines))
     if result.collapsed:
         say("warning: the embeddings collapsed; see curves.png before using the features")

@@ -32,6 +32,7 @@ def plot_embedding(
     groups: ArrayLike | None = None,
     classes: Sequence[str] | None = None,
     method: Literal["pca", "umap"] = "pca",
+    by: tuple[str, str] = ("label", "group"),
     random_state: int = 0,
     title: str | None = None,
 ) -> Figure:
@@ -50,6 +51,8 @@ def plot_embedding(
         Names of the label columns, or of the labels 0, 1, 2, ...
     method : {"pca", "umap"}
         Principal components (the same on every machine) or UMAP.
+    by : (str, str)
+        What labels and groups are, as the panels name them: ("class", "subject").
     random_state : int
         Seed of UMAP.
     title : str, optional
@@ -88,9 +91,9 @@ def plot_embedding(
 
     panels: list[tuple[str, np.ndarray | None]] = []
     if labels is not None or groups is None:
-        panels.append(("label", None if labels is None else _categories(labels, classes)))
+        panels.append((by[0], None if labels is None else _categories(labels, classes)))
     if groups is not None:
-        panels.append(("group", _categories(groups, None)))
+        panels.append((by[1], _categories(groups, None)))
     figure = Figure(figsize=(5.6 * len(panels), 4.6), layout="constrained")
     drawn = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
     order = np.random.default_rng(0).permutation(len(values))  # no class lies on top of another
