@@ -71,6 +71,14 @@ def limits(
         else "One seed: how far another would differ was not measured.",
         "The strongest classical row was chosen on the judged records, which favours it.",
     ]
+    n_folds = len(protocol.splits)
+    n_few = int((rarest < n_folds).sum()) if n_folds > 1 else 0
+    if n_few:
+        found.append(
+            f"{n_few} of {len(rarest)} classes have fewer positives than there are folds: models "
+            "that have seen none or fewer of them score those that are left, so that out of fold "
+            "even chance lies below one half."
+        )
     if not data.simulated:
         found.append(
             "ours and paper: the publication reports 0.945 on all 71 statements (arXiv 2410.13867, "
