@@ -47,7 +47,8 @@ def file_report(seen: dict[str, Any]) -> list[str]:
         ("scale", "looks wrong" if seen["problem"] else seen["scale"]),
         *_look_at(seen),
     ]
-    rows += [("note", note) for note in [*seen["notes"], *seen["warnings"]]]
+    told = (text.removeprefix(f"{path}: ") for text in [*seen["notes"], *seen["warnings"]])
+    rows += [("note", note) for note in dict.fromkeys(told)]
     if seen["problem"]:
         rows.append(("problem", _problem(seen)))
     return [path, *table([*rows, *_next(seen)])]

@@ -102,3 +102,12 @@ def test_large_numbers_have_no_exponent_and_the_first_of_several_is_said_to_be_i
     assert "3 recordings; what follows is of the first" in text
     assert "e+" not in text
     assert "--units uV" in text
+
+
+def test_a_gap_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{t / 100},{'' if t < 80 else t % 7 / 10},{t % 5 / 10}" for t in range(500)]
+    (tmp_path / "x.csv").write_text("\n".join(["time [s],I [mV],II [mV]", *rows]))
+    assert main(["doctor", str(tmp_path / "x.csv")]) == 0
+    text = capsys.readouterr().out
+    assert text.count("missing samples in I (16.00%) are NaN") == 1
+    assert "look at  missing samples: I 16%" in text
