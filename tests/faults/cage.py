@@ -168,13 +168,13 @@ def _child(cases: list[Case], writer: int, cpu_s: float) -> None:
         faulthandler.disable()  # a crash is an outcome here
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)
+        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         root, most = "", resource.getrlimit(resource.RLIMIT_AS)[1]
         escapes: list[str] = []
         sys.addaudithook(lambda event, arguments: _audit(event, arguments, root, escapes))
         for case in cases:
             root = os.path.realpath(case.root)
             os.chdir(root)
-            size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (size + case.memory, most))
             escapes.clear()
             signal.setitimer(signal.ITIMER_PROF, cpu_s)  # SIGPROF ends the process
