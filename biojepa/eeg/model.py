@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from biojepa.eeg._layers import decoder_layer, encoder_layer
 from biojepa.eeg.config import EEGModelConfig
 from biojepa.eeg.network import build_network, place_code, time_code
 from biojepa.engine.masked import MaskedJEPA, Target
@@ -89,10 +90,9 @@ class ContextEncoder(nn.Module):
         if not 1 <= last <= stop + 1:
             raise ConfigError(f"expected last of 1 to {stop + 1} layers, got {last}")
         x = tokens if keep is None else gather_tokens(tokens, keep)
-        padding = _padding(valid)
         outputs = []
         for block in layers[: stop + 1]:
-            x = block(x, src_key_padding_mask=padding)
+            x = encoder_layer(block, x, valid=valid)
             outputs.append(x)
         if last > 1:
             return torch.stack(outputs[-last:]).mean(dim=0)
@@ -116,9 +116,9 @@ class ContextEncoder(nn.Module):
         if registers:
             raise ConfigError("expected pool 'mean' or 'mean_std': Signal-JEPA has no register")
         wanted = [_layer(i, len(self.transformer.layers)) for i in layers]
-        padding, x, outputs = _padding(valid), tokens, {}
+        x, outputs = tokens, {}
         for i, block in enumerate(self.transformer.layers[: max(wanted) + 1]):
-            x = block(x, src_key_padding_mask=padding)
+            x = encoder_layer(block, x, valid=valid)
             if i in wanted:
                 outputs[i] = self._out(x, i)
         return [outputs[i] for i in wanted]
@@ -321,13 +321,10 @@ class SignalPredictor(nn.Module):
             raise ConfigError("expected n_tokens, the tokens of a whole record, got None")
         (encoder,) = self._encoder
         where = encoder.positions(positions, n_tokens)
-        query = self.mask_query + gather_tokens(where, target_index)
-        return self.transformer(
-            query.to(context.dtype),
-            context,
-            tgt_key_padding_mask=_padding(target_valid),
-            memory_key_padding_mask=_padding(context_valid),
-        )
+        x = (self.mask_query + gather_tokens(where, target_index)).to(context.dtype)
+        for block in self.transformer.layers:
+            x = decoder_layer(block, x, context, valid=target_valid, memory_valid=context_valid)
+        return x if self.transformer.norm is None else self.transformer.norm(x)
 
 
 def build_jepa(config: EEGModelConfig, *, seed: int = 0) -> MaskedJEPA:
@@ -377,8 +374,3 @@ def _layer(layer: int, depth: int) -> int:
     if not -depth <= layer < depth:
         raise ConfigError(f"expected a layer of {-depth} to {depth - 1}, got {layer}")
     return layer % depth
-
-
-def _padding(valid: Tensor | None) -> Tensor | None:
-    """Mask of torch, True at padding; a row of padding alone attends to all, to stay finite."""
-    return None if valid is None else ~(valid | ~valid.any(dim=1, keepdim=True))

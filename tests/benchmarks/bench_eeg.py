@@ -33,7 +33,8 @@ from tests.benchmarks.measure import alternate, bar, clock, ratio, report, secon
 from tests.benchmarks.straightforward_eeg import StraightforwardSJEPA, make_optimizer, train_step
 from tests.eeg.published import spatial_blocks
 
-N_TIMES, BATCH, STEPS, WARM, PAIRS, RECORDS = 536, 16, 2, 1, 3, 64
+N_TIMES, STEPS, WARM, PAIRS, RECORDS = 536, 2, 1, 3, 64
+BATCH = {"published": 8, "small": 32, "features": 32}
 TARGETS = {"published": 1.3, "small": 2.5}
 MOMENTUM = 0.999
 
@@ -88,9 +89,10 @@ def masked_of(plan: MaskPlan, n_tokens: int) -> torch.Tensor:
 class NoiseRecords:
     """Windows that are ready in memory: reading is measured elsewhere."""
 
-    def __init__(self, n_channels: int) -> None:
+    def __init__(self, batch: int, n_channels: int = 62) -> None:
         rng = torch.Generator().manual_seed(0)
-        self.values = 10 * torch.randn(2 * BATCH, n_channels, N_TIMES, generator=rng)
+        self.batch = batch
+        self.values = 10 * torch.randn(2 * batch, n_channels, N_TIMES, generator=rng)
         self.times: list[float] = []  # when each step began
 
     def __len__(self) -> int:
@@ -106,7 +108,7 @@ def ours(config: EEGModelConfig, data: NoiseRecords, precision: str) -> float:
     """Seconds of one engine step."""
     training = TrainConfig(
         steps=WARM + STEPS,
-        batch_size=BATCH,
+        batch_size=data.batch,
         precision=precision,
         device="cpu",
         warmup_steps=1,
@@ -126,8 +128,8 @@ def plain(config: EEGModelConfig, data: NoiseRecords, dropout: float) -> float:
 
     def steps(n: int) -> None:
         for step in range(n):
-            x = data.values[(start := step % 2 * BATCH) : start + BATCH]
-            masked = masked_of(sampler(BATCH, rng)[0], n_tokens)
+            x = data.values[(start := step % 2 * data.batch) : start + data.batch]
+            masked = masked_of(sampler(data.batch, rng)[0], n_tokens)
             train_step(model, optimizer, x, masked, MOMENTUM)
 
     steps(WARM)
@@ -143,7 +145,7 @@ def features(jepa: MaskedJEPA, records: list[np.ndarray], precision: str) -> np.
         shortest=1,
         pool="mean_std",
         layers=[-1],
-        batch_size=BATCH,
+        batch_size=BATCH["features"],
         precision=precision,
         positions=jepa.encoder.xyz,
     )
@@ -151,7 +153,8 @@ def features(jepa: MaskedJEPA, records: list[np.ndarray], precision: str) -> np.
 
 def plain_features(model: StraightforwardSJEPA, records: list[np.ndarray]) -> np.ndarray:
     """Features of the straightforward form."""
-    batches = [np.stack(records[i : i + BATCH]) for i in range(0, len(records), BATCH)]
+    size = BATCH["features"]
+    batches = [np.stack(records[i : i + size]) for i in range(0, len(records), size)]
     return np.concatenate([model.features(torch.from_numpy(b)).numpy() for b in batches])
 
 
@@ -159,10 +162,11 @@ def main() -> dict:
     """Measure and report."""
     threads_asked()
     warnings.simplefilter("ignore")  # of torch's nested tensors, inside braindecode's modules
-    data, large, small = NoiseRecords(62), published(), config_of("small")
+    large, small = published(), config_of("small")
+    wide, data = (NoiseRecords(BATCH[name]) for name in ("published", "small"))
     sides: dict[str, Callable[[], float]] = {
-        "published, straightforward": lambda: plain(large, data, large.dropout),
-        "published, ours": lambda: ours(large, data, "32-true"),
+        "published, straightforward": lambda: plain(large, wide, large.dropout),
+        "published, ours": lambda: ours(large, wide, "32-true"),
         "small, straightforward, dropout 0.1": lambda: plain(small, data, large.dropout),
         "small, straightforward, dropout 0": lambda: plain(small, data, 0.0),
         "small, ours, fp32": lambda: ours(small, data, "32-true"),
@@ -173,8 +177,9 @@ def main() -> dict:
     model = plain_model(jepa, dropout=large.dropout).eval()
     rng = np.random.default_rng(0)
     records = list(10 * rng.standard_normal((RECORDS, 62, N_TIMES), dtype=np.float32))
-    exact = plain_features(model, records[:BATCH])
-    error = {p: np.abs(features(jepa, records[:BATCH], p) - exact).max() for p in ("fp32", "bf16")}
+    some = records[:8]
+    exact = plain_features(model, some)
+    error = {p: np.abs(features(jepa, some, p) - exact).max() for p in ("fp32", "bf16")}
     frozen = alternate(
         {
             "features, straightforward": lambda: seconds(lambda: plain_features(model, records)),
@@ -185,7 +190,7 @@ def main() -> dict:
     )
     rows = [["62 channels x 4.19 s", "windows/s", "ratio", "least", "largest"]]
     against: dict[str, dict[str, float]] = {}
-    speeds = {name: [BATCH / s for s in times] for name, times in steps.items()}
+    speeds = {n: [BATCH[n.split(",")[0]] / s for s in times] for n, times in steps.items()}
     speeds |= {name: [RECORDS / s for s in times] for name, times in frozen.items()}
     for name, found in speeds.items():
         baseline = next(n for n in speeds if n.split(",")[0] == name.split(",")[0])
