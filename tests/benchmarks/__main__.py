@@ -12,7 +12,7 @@ import sys
 
 from tests.benchmarks.measure import RESULTS, ROOT, bar, machine, report, verdict
 
-THREADED = ("bench_pretrain", "bench_features")
+THREADED = ("bench_pretrain", "bench_features", "bench_eeg")
 OTHERS = ("bench_readers", "bench_preprocess", "bench_import", "bench_memory", "bench_large_store")
 OVERHEAD = "bench_engine_overhead"
 
