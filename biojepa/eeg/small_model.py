@@ -152,15 +152,17 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def verdict(summary: Sequence[Mapping[str, Any]], n_subjects: int) -> str:
     """One sentence on pretraining against random weights."""
-    ahead = [row for row in summary if row["gain"]["least"] > 0]
-    behind = [row for row in summary if row["gain"]["mean"] <= 0]
-    names = [f"{row['task']} ({row['features']})" for row in ahead]
-    text = f"Ahead of random weights in every one of {n_subjects} subjects: "
-    text += ", ".join(names) if names else "nothing"
-    if behind:
-        text += "; not ahead on average: "
-        text += ", ".join(f"{row['task']} ({row['features']})" for row in behind)
-    return f"{text}. {n_subjects} subjects carry no claim of significance."
+    kinds: dict[str, list[str]] = {"ahead": [], "behind": [], "mixed": []}
+    for row in summary:
+        gain = row["gain"]
+        kind = "ahead" if gain["least"] > 0 else "behind" if gain["largest"] < 0 else "mixed"
+        kinds[kind].append(f"{row['task']} ({row['features']})")
+    words = {kind: ", ".join(names) or "nothing" for kind, names in kinds.items()}
+    return (
+        f"In every one of {n_subjects} subjects, pretraining is ahead of random weights for "
+        f"{words['ahead']} and behind for {words['behind']}; mixed for {words['mixed']}. "
+        f"{n_subjects} subjects carry no claim of significance."
+    )
 
 
 def make_card(

@@ -136,12 +136,19 @@ def test_rows_compare_with_random_weights_subject_by_subject(tiny, recordings):
     assert "no claim of significance" in card["results"]["verdict"]
 
 
-def test_the_verdict_says_where_pretraining_is_not_ahead():
-    gain = {"mean": -0.01, "least": -0.1, "largest": 0.1}
-    row = {"task": "left or right", "features": FEATURES[0], "gain": gain}
-    assert "nothing; not ahead on average: left or right" in verdict([row], 3)
-    ahead = row | {"gain": {"mean": 0.1, "least": 0.05, "largest": 0.2}}
-    assert "not ahead" not in verdict([ahead], 3)
+def test_the_verdict_says_where_pretraining_is_ahead_and_where_behind():
+    def row(least: float, largest: float) -> dict:
+        gain = {"mean": (least + largest) / 2, "least": least, "largest": largest}
+        return {"task": "left or right", "features": FEATURES[0], "gain": gain}
+
+    name = f"left or right ({FEATURES[0]})"
+    assert f"behind for {name}; mixed for nothing" in verdict([row(-0.2, -0.1)], 3)
+    assert f"ahead of random weights for {name} and behind for nothing" in verdict(
+        [row(0.1, 0.2)], 3
+    )
+    assert f"ahead of random weights for nothing and behind for nothing; mixed for {name}" in (
+        verdict([row(-0.1, 0.2)], 3)
+    )
 
 
 def test_rounded_weights_give_nearly_the_same_features(tiny, tmp_path):
