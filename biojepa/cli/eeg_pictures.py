@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from biojepa.data.montage import HEAD_RADII_PER_METRE
 from biojepa.eeg.config import EEGModelConfig
 from biojepa.eeg.masking import SpatialBlocks, distances
-from biojepa.plotting.topomap import plot_blocks
+from biojepa.plotting.topomap import flatten_positions, plot_blocks
 
 HEADS = 4
+INNER = 0.8  # right angles from the vertex
 
 
 def draw_masks(out: Path, config: EEGModelConfig) -> bool:
@@ -63,9 +64,15 @@ def mask_figure(config: EEGModelConfig) -> Figure | None:
 
 
 def _far_apart(places: NDArray[np.float64], n: int) -> list[int]:
-    """Electrodes far from each other, beginning with the highest."""
-    between = distances(places)
+    """Electrodes far from each other, beginning with the highest; of the rim if there is no other.
+
+    A block around an electrode of the rim lies half off the head.
+    """
+    between, n = distances(places), min(n, len(places))
+    inner = np.linalg.norm(flatten_positions(places), axis=1) <= INNER
+    if inner.sum() < n:
+        inner[:] = True
     chosen = [int(places[:, 2].argmax())]
-    while len(chosen) < min(n, len(places)):
-        chosen.append(int(between[chosen].min(axis=0).argmax()))
+    while len(chosen) < n:
+        chosen.append(int(np.where(inner, between[chosen].min(axis=0), -1.0).argmax()))
     return chosen

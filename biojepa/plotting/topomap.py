@@ -19,6 +19,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
+from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import RBFInterpolator
 
@@ -128,7 +129,9 @@ def plot_blocks(
             centre = int(centres[k])
             ax.plot(*places[centre], "*", color=INK, markersize=9, zorder=6, markeredgewidth=0)
             if radius is not None:
-                ax.plot(*_ring(xyz[centre], radius).T, color=INK, lw=1, ls=(0, (4, 3)), zorder=5)
+                ring = _ring(xyz[centre], radius)
+                (line,) = ax.plot(*ring.T, color=INK, lw=1, ls=(0, (4, 3)), zorder=5)
+                line.set_clip_path(Circle((0, 0), _edge(places) + 0.05, transform=ax.transData))
         for c, name in enumerate(names or ()):
             if len(places) <= NAMED or (centres is not None and c == centres[k]):
                 _name(ax, places[c], name)
@@ -266,6 +269,7 @@ def _name(ax: Axes, place: NDArray[np.float64], name: str) -> None:
         ha="center",
         va="bottom",
         zorder=7,
+        path_effects=[withStroke(linewidth=2, foreground="white")],
     )
 
 
