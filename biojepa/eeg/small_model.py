@@ -194,6 +194,7 @@ def make_card(
         },
         "limits": [
             "not a medical device",
+            f"frozen features: {verdict(summary, len(UNSEEN))}",
             "three subjects seen and three judged, one amplifier and one paradigm; the subjects "
             "were picked so that some are decodable",
             "the local encoder is blind to the amplitude of a channel: band power, on which "

@@ -134,6 +134,7 @@ def test_rows_compare_with_random_weights_subject_by_subject(tiny, recordings):
     card = make_card(tiny, found, {"commit": "abc"})
     json.dumps(card, allow_nan=False)
     assert "no claim of significance" in card["results"]["verdict"]
+    assert any(card["results"]["verdict"] in limit for limit in card["limits"])
 
 
 def test_the_verdict_says_where_pretraining_is_ahead_and_where_behind():
