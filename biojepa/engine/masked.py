@@ -24,7 +24,13 @@ from torch import Tensor, nn
 from biojepa.engine.checkpoint import load_weights, whole_tensor
 from biojepa.engine.diagnostics import lidar, prediction_skill
 from biojepa.engine.losses import LossKind, Unit, token_loss
-from biojepa.engine.masked_batch import MaskedBatch, MaskedCollator, Sampler, sampler_for
+from biojepa.engine.masked_batch import (
+    MaskedBatch,
+    MaskedCollator,
+    Sampler,
+    few_targets,
+    sampler_for,
+)
 from biojepa.engine.momentum import PER, WHEN, Momentum, Schedule, momentum_copy
 from biojepa.engine.objective import Losses, Objective, embedding_health
 from biojepa.engine.randomness import BatchKey
@@ -36,6 +42,7 @@ from biojepa.engine.step import StepInfo
 from biojepa.errors import ConfigError
 from biojepa.layers.gather import gather_tokens
 from biojepa.layers.pooling import pool_tokens
+from biojepa.layers.trunk import Trunk
 
 LIDAR_RECORDS, LIDAR_VIEWS = 64, 8  # ours: enough for D <= 128, see generative_theory C
 
@@ -95,7 +102,7 @@ class Prediction:
     losses : Losses
         The same loss as the loop sees it.
     whole : Tensor (B, N, D)
-        All target tokens.
+        All target tokens; those asked for alone, (B, M, D), where they are one set and few.
     """
 
     pred: list[list[Tensor]]
@@ -158,13 +165,10 @@ class MaskedJEPA(Objective):
                 "expected average 'tokens' or 'sets' and downstream 'target' or 'context', "
                 f"got {average!r} and {downstream!r}"
             )
-        self.encoder = encoder
-        self.predictor = predictor
-        self.sampler = sampler
+        self.encoder, self.predictor, self.sampler = encoder, predictor, sampler
         self.target = target or Target()
         self.loss, self.average, self.downstream = loss, average, downstream
-        self.regulariser, self.augment = regulariser, augment
-        self.record_head = record_head
+        self.regulariser, self.augment, self.record_head = regulariser, augment, record_head
         if self.target.of == "signal" and downstream == "target":
             raise ConfigError(
                 "expected downstream 'context' with Target(of='signal'), which has no target "
@@ -263,7 +267,9 @@ class MaskedJEPA(Objective):
         plans = [plans] if isinstance(plans, MaskPlan) else list(plans)
         valid = self._valid(x)
         tokens = self.encoder.embed(x)
-        whole = self._target_tokens(x, tokens, valid)
+        alone = isinstance(self.target_encoder, Trunk) and self.target.layers == 1
+        only = few_targets(plans, tokens.shape[1]) if alone and self.record_head is None else None
+        whole = self._target_tokens(x, tokens, valid, only)
         preds: list[list[Tensor]] = []
         targets: list[list[Tensor]] = []
         contexts, sums, counts = [], [], []
@@ -281,7 +287,7 @@ class MaskedJEPA(Objective):
                 if getattr(self.predictor, "takes_positions", False):
                     extra |= {"positions": x.positions, "n_tokens": tokens.shape[1]}
                 pred = self.predictor(context, plan.context, index, plan.kind, **extra)
-                hidden = gather_tokens(whole, index)
+                hidden = whole if only is not None else gather_tokens(whole, index)
                 unit: Unit = "record" if self.average == "sets" else "token"
                 total, count = token_loss(pred, hidden, kind=self.loss, valid=ask, unit=unit)
                 preds[-1].append(pred)
@@ -368,16 +374,17 @@ class MaskedJEPA(Objective):
         return self.encoder.token_valid(x) if hasattr(self.encoder, "token_valid") else None
 
     @torch.no_grad()
-    def _target_tokens(self, x: Signals, tokens: Tensor, valid: Tensor | None) -> Tensor:
-        """Normalised output of the target encoder (or patch) at every token, (B, N, D)."""
+    def _target_tokens(
+        self, x: Signals, tokens: Tensor, valid: Tensor | None, only: Tensor | None
+    ) -> Tensor:
+        """Normalised output of the target encoder (or patch) at every token, or at `only`."""
         if self.target.of == "signal":
             whole = self.encoder.patches(x)
         else:
             if self.target.of == "all":
                 tokens = self.target_encoder.embed(x)
-            whole = self.target_encoder.contextualise(
-                tokens.detach(), valid=valid, last=self.target.layers
-            )
+            extra = {"last": self.target.layers} if only is None else {"only": only}
+            whole = self.target_encoder.contextualise(tokens.detach(), valid=valid, **extra)
         if self.target.norm == "layernorm":
             return F.layer_norm(whole.float(), whole.shape[-1:])
         if self.target.norm == "l2":

@@ -5,12 +5,13 @@ Shapes: B batch, C channels, T samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from biojepa.engine.randomness import BatchKey
 from biojepa.engine.signals import MaskPlan, Signals
@@ -29,6 +30,12 @@ def sampler_for(sampler: Sampler, x: Signals) -> Sampler:
     """The sampler for the layout of a batch: its `for_signals(x)`, if it has one."""
     chosen: Sampler = sampler.for_signals(x) if hasattr(sampler, "for_signals") else sampler
     return chosen
+
+
+def few_targets(plans: Sequence[MaskPlan], n_tokens: int) -> Tensor | None:
+    """The targets (B, M) of a step that asks for one set of less than half of the tokens."""
+    sets = [index for plan in plans for index in plan.targets]
+    return sets[0] if len(sets) == 1 and 2 * sets[0].shape[1] < n_tokens else None
 
 
 @dataclass(frozen=True)

@@ -154,9 +154,11 @@ def train(
         stop_on_signals(run is not None) as request,
         ExitStack() as stack,
     ):
-        if config.compile:
-            for part in objective.modules():
-                if getattr(part, "compile_unit", False):
+        part: Any
+        for part in objective.modules():
+            if getattr(part, "compile_unit", False):
+                part.recompute = config.recompute
+                if config.compile:
                     part.compile()
         network = ForwardPass(objective)
         module = fabric.setup_module(network)

@@ -63,6 +63,7 @@ def _paper(size: str) -> Recipe:
         eps=1e-8,
         clip=0.0,
         precision="bf16-mixed",
+        recompute=True,
         diagnose_every=500,
         checkpoint_every=1000,
     )

@@ -1,11 +1,12 @@
 """Multi-head self-attention whose kernel follows device, dtype, grad mode and token count.
 
-Measured on CPU with the heads of ECG-JEPA ViT-XS at batch 32: in float32 the fused kernel wins
-from 200 tokens on (up to 3.5 times without gradient) and ties at 50. In bf16 with gradient it takes
-3 to 9 times as long as explicit matmul attention at 50 and 200 tokens; a whole training step took
-1.5 times as long. In bf16 without gradient it is taken on CPUs with AMX tiles, which it makes use
-of; on others (AVX-512 bf16) explicit attention takes 0.6 to 0.9 of its time up to 256 tokens, 1.2
-to 1.8 beyond. On CUDA and MPS the fused kernel always wins.
+Measured on CPU: in float32 the fused kernel wins from 200 tokens on (up to 3.5 times without
+gradient) and ties at 50. In bf16 matrix products are several times as fast as in float32, which the
+fused kernel makes no use of: with gradient it takes 1.4 to 9 times as long as explicit attention
+at 50 to 1,200 tokens. The whole score matrix is quickest while it stays in the cache; beyond that,
+blocks of it are (`blockwise`: at 2,400 tokens with gradient 0.6 to 0.8 of the fused kernel's
+time, at 4,500 without 0.4 to 0.6), and they take no memory. In bf16 without gradient the fused
+kernel is taken on CPUs with AMX tiles, which it does make use of. On CUDA and MPS it always wins.
 
 Shapes: B batch, N tokens, D width, H heads.
 """
@@ -16,13 +17,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MAX_EXPLICIT_TOKENS = 1024  # ours: beyond this the explicit score matrix costs too much memory
-SHORT_TOKENS = 256  # ours: up to here a bf16 score matrix stays in the cache
+from biojepa.layers.blockwise import blockwise_attention
+from biojepa.layers.gather import gather_tokens
+
+# ours: up to here the whole score matrix is quicker than blocks of it, without and with gradient
+SHORT_TOKENS, SHORT_TOKENS_GRAD = 256, 512
 _tiles = getattr(torch.cpu, "_is_amx_tile_supported", None)
 CPU_HAS_TILES = bool(_tiles and _tiles())  # AMX
 
 
-def use_fused_kernel(device: str, dtype: torch.dtype, *, grad: bool, n_tokens: int) -> bool:
+def use_fused_kernel(device: str, dtype: torch.dtype, *, grad: bool) -> bool:
     """Whether scaled-dot-product attention is the faster kernel here.
 
     Parameters
@@ -33,14 +37,10 @@ def use_fused_kernel(device: str, dtype: torch.dtype, *, grad: bool, n_tokens: i
         Of the queries.
     grad : bool
         Whether a backward pass will follow.
-    n_tokens : int
-        Length of the sequence.
     """
     if device != "cpu" or dtype not in (torch.bfloat16, torch.float16):
         return True
-    if grad:
-        return n_tokens > MAX_EXPLICIT_TOKENS
-    return CPU_HAS_TILES or n_tokens > SHORT_TOKENS
+    return CPU_HAS_TILES and not grad
 
 
 def attend(
@@ -65,8 +65,12 @@ def attend(
     mask = None
     if valid is not None:
         mask = (valid | ~valid.any(dim=1, keepdim=True))[:, None, None, :]
-    if use_fused_kernel(q.device.type, q.dtype, grad=grad, n_tokens=k.shape[-2]):
+    long = k.shape[-2] > (SHORT_TOKENS_GRAD if grad else SHORT_TOKENS)
+    # blocks have no dropout, and for long sequences the whole score matrix is too large
+    if use_fused_kernel(q.device.type, q.dtype, grad=grad) or (long and dropout):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+    if long:
+        return blockwise_attention(q, k, v, mask)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
@@ -109,10 +113,23 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dim, dim, bias=bias)
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Attend; `x` (B, N, D), `valid` (B, N) or None, returns (B, N, D)."""
+    def forward(self, x: Tensor, valid: Tensor | None = None, only: Tensor | None = None) -> Tensor:
+        """Attend; `x` (B, N, D), `valid` (B, N) or None, returns (B, N, D).
+
+        With `only` (B, M), these tokens alone ask, and (B, M, D) is returned.
+        """
         B, N, D = x.shape
-        q, k, v = self.qkv(x).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
+        if only is None:
+            q, k, v = self.qkv(x).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
+        else:
+            weight, bias = self.qkv.weight, self.qkv.bias
+            asking = None if bias is None else bias[:D]
+            asked = None if bias is None else bias[D:]
+            N = only.shape[1]
+            q = F.linear(gather_tokens(x, only), weight[:D], asking)
+            q = q.view(B, N, self.heads, -1).transpose(1, 2)
+            pair = F.linear(x, weight[D:], asked)
+            k, v = pair.view(B, -1, 2, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
         dropout = self.attn_dropout if self.training else 0.0
         out = attend(q, k, v, valid=valid, dropout=dropout)
         return self.drop(self.proj(out.transpose(1, 2).reshape(B, N, D)))

@@ -10,8 +10,10 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from biojepa.layers.attention import Attention
+from biojepa.layers.gather import gather_tokens
 
 
 class MLP(nn.Module):
@@ -81,6 +83,7 @@ class Block(nn.Module):
     """
 
     compile_unit = True  # what torch.compile is applied to when a run asks for it
+    recompute = False  # a run may ask to make the MLP's hidden layer again in the backward pass
 
     def __init__(
         self,
@@ -109,10 +112,23 @@ class Block(nn.Module):
         self.mlp_ls = LayerScale(dim, layer_scale) if layer_scale else nn.Identity()
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Transform tokens; `x` (B, N, D), `valid` (B, N) or None, returns (B, N, D)."""
-        x = x + self.drop_path(self.attn_ls(self.attn(self.norm1(x), valid)))
-        return x + self.drop_path(self.mlp_ls(self.mlp(self.norm2(x))))
+    def forward(self, x: Tensor, valid: Tensor | None = None, only: Tensor | None = None) -> Tensor:
+        """Transform tokens; `x` (B, N, D), `valid` (B, N) or None, returns (B, N, D).
+
+        With `only` (B, M), just these tokens come out, (B, M, D); all are attended to.
+        """
+        mixed = self.attn(self.norm1(x), valid, only)
+        x = x if only is None else gather_tokens(x, only)
+        x = x + self.drop_path(self.attn_ls(mixed))
+        fed: Tensor
+        if self.recompute and torch.is_grad_enabled():
+            fed = checkpoint(self._feed, x, use_reentrant=False)
+        else:
+            fed = self._feed(x)
+        return x + self.drop_path(fed)
+
+    def _feed(self, x: Tensor) -> Tensor:
+        return self.mlp_ls(self.mlp(self.norm2(x)))
 
 
 def init_transformer(module: nn.Module, *, depth: int | None, std: float = 0.02) -> None:

@@ -41,6 +41,7 @@ class Trunk(nn.Module):
         layer: int = -1,
         *,
         registers: bool = False,
+        only: Tensor | None = None,
     ) -> Tensor:
         """Run the transformer over all or some tokens.
 
@@ -58,10 +59,12 @@ class Trunk(nn.Module):
             The block to stop after, from 0, or from the end if negative.
         registers : bool
             Keep the R registers at the start of the output.
+        only : LongTensor, shape (B, M), optional
+            Tokens whose output is wanted: the last block computes no others (`last=1`).
 
         Returns
         -------
-        Tensor, shape (B, K, D) or (B, R + K, D)
+        Tensor, shape (B, K, D), (B, R + K, D) or (B, M, D)
 
         Raises
         ------
@@ -76,6 +79,8 @@ class Trunk(nn.Module):
         x, valid = self._enter(tokens, valid)
         total: Tensor | None = None
         for i, block in enumerate(self.blocks[: stop + 1]):
+            if only is not None and i == stop:
+                return self.norm(block(x, valid, only + self._n_registers))
             x = block(x, valid)
             if last > 1 and i > stop - last:
                 total = x if total is None else total + x

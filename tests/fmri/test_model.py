@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from biojepa.engine.config import TrainConfig
-from biojepa.engine.signals import Signals
+from biojepa.engine.signals import MaskPlan, Signals
 from biojepa.engine.train import train
 from biojepa.errors import ConfigError, DataError
 from biojepa.fmri.config import SIZES, BrainModelConfig
@@ -121,6 +121,21 @@ def test_learned_positions_serve_their_own_atlas_only() -> None:
     jepa = build_jepa(replace(TINY, region_positions="learned"), gradients=GRADIENTS)
     with pytest.raises(DataError, match="learned positions"):
         jepa.encode(Signals(runs(2, 9), positions=torch.zeros(9, 3)))
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_few_targets_are_the_same_as_among_all_target_tokens(jepa, flat, monkeypatch) -> None:
+    valid = torch.tensor([True, True, not flat, True, True, True]).expand(3, 6)
+    x = Signals(runs(3), valid=valid if flat else None)
+    seen, asked = torch.arange(6, 18).repeat(3, 1), torch.tensor([[0, 12, 29]] * 3)
+    plan = MaskPlan(seen, (asked,))
+    few = jepa.predict(x, plan)
+    assert few.whole.shape[1] == 3
+    monkeypatch.setattr("biojepa.engine.masked.few_targets", lambda *_: None)
+    full = jepa.predict(x, plan)
+    assert full.whole.shape[1] == 30
+    torch.testing.assert_close(few.target[0][0], full.target[0][0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(few.loss, full.loss, rtol=0, atol=1e-6)
 
 
 def test_it_trains_and_the_target_encoder_follows() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from biojepa.layers.block import Block, DropPath, init_transformer
+from biojepa.layers.gather import gather_tokens
 
 
 def reference(block: Block, x: torch.Tensor) -> torch.Tensor:
@@ -32,6 +33,30 @@ def test_the_block_equals_its_formula_with_torch_attention(layer_scale) -> None:
     block = Block(12, 3, layer_scale=layer_scale).eval()
     x = torch.randn(2, 5, 12)
     torch.testing.assert_close(block(x), reference(block, x), rtol=0, atol=2e-6)
+
+
+def test_hidden_layers_made_again_change_no_value_and_no_gradient() -> None:
+    torch.manual_seed(0)
+    block = Block(12, 3, dropout=0.2)
+    x = torch.randn(2, 5, 12)
+    found = []
+    for block.recompute in (False, True):
+        torch.manual_seed(1)
+        block.zero_grad()
+        out = block(x)
+        out.square().sum().backward()
+        found.append([out.detach(), *[p.grad.clone() for p in block.parameters()]])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("qkv_bias", [True, False])
+def test_only_some_tokens_come_out_as_they_would_among_all(qkv_bias) -> None:
+    torch.manual_seed(0)
+    block = Block(12, 3, qkv_bias=qkv_bias).eval()
+    x, only = torch.randn(2, 5, 12), torch.tensor([[4, 1], [0, 2]])
+    valid = torch.tensor([[True, True, True, False, True], [True] * 5])
+    expected = gather_tokens(block(x, valid), only)
+    torch.testing.assert_close(block(x, valid, only), expected, rtol=0, atol=1e-6)
 
 
 def test_the_block_equals_timm_with_the_same_weights() -> None:
