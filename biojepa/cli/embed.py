@@ -14,6 +14,7 @@ from tyro.conf import Positional
 from biojepa.cli.console import say
 from biojepa.cli.errors import OK, UsageError
 from biojepa.cli.feature_files import FeatureFile, open_feature_file
+from biojepa.cli.fmri_sources import Axes
 from biojepa.cli.parse import names, option, parse
 from biojepa.cli.sources import OnMissing, Units, is_store
 from biojepa.data.files import find_records, read_many
@@ -31,6 +32,7 @@ examples:
       --units uV -o features.csv
   biojepa embed my_classifier holter.edf --probabilities -o features.csv
   biojepa embed my_eeg_run my_eegs/ -o features.npz
+  biojepa embed my_fmri_run my_series/ -o features.csv --tr 2
 In Python: ECGJEPA.from_pretrained("my_run").transform(["my_ecgs/"])"""
 CHUNK_VALUES = 8 << 20  # samples held at a time: 32 MB of float32
 
@@ -61,6 +63,10 @@ class Options:
     """Of a classifier: append the probability of each class (p_NAME; npz: `probabilities`)."""
     fs: Annotated[float | None, option("HZ")] = None
     """Samples per second of files that do not say."""
+    tr: Annotated[float | None, option("SECONDS")] = None
+    """Of fMRI series that do not say: repetition time (default: the model's)."""
+    orientation: Annotated[Axes, option("AXES")] = "auto"
+    """Of fMRI tables: time-region (default) or region-time."""
     leads: Annotated[str | None, option("I,II,...")] = None
     """Names of the channels in the files, in their order."""
     units: Annotated[Units, option("UNIT")] = "mV"
@@ -114,10 +120,15 @@ def run(argv: Sequence[str]) -> int:
 
             is_classifier = kind == "classifier"
             width = embed_eeg(options, file, report, classifier=is_classifier, layer=layer)
+        elif modality == "fmri":
+            from biojepa.cli.embed_fmri import embed_fmri
+
+            width = embed_fmri(options, file, report, kind=kind, layer=layer)
         else:
             width = _embed(options, file, report, layer)
     classes = f" and {len(file.classes)} probabilities" if file.classes else ""
     what = "recordings" if modality != "eeg" or options.rows == "recording" else "windows"
+    what = "runs" if modality == "fmri" else what
     say(f"{out}: {file.n_rows:,} {what}, {width} features{classes} each")
     if report.skips:
         listing = out.with_name(out.stem + ".skipped.csv")

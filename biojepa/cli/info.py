@@ -143,7 +143,7 @@ def _run(path: Path) -> tuple[str, Rows]:
         from biojepa.cli.runs import last_metrics
 
         rows += _metrics(last_metrics(path))
-    if done < steps and stored.get("modality") in ("ecg", "eeg"):
+    if done < steps and stored.get("modality") in ("ecg", "eeg", "fmri"):
         rows.append(("unfinished", f"biojepa resume {path}"))
     if (path / "model" / "config.json").is_file():
         rows.append(("model", str(path / "model")))
@@ -265,12 +265,24 @@ def _architecture_of(modality: object, model: Any) -> Rows:
             ("rate", f"{config.rate_hz:g} Hz; windows of {config.n_times / config.rate_hz:g} s"),
             ("network", f"{config.depth} layers of width {config.dim}, tokens of {token_s:g} s"),
         ]
+    if modality == "fmri":
+        from biojepa.fmri.config import BrainModelConfig
+
+        brain = BrainModelConfig.from_config(model)
+        return [
+            ("regions", f"{brain.n_regions}, {brain.n_gradients} gradients each"),
+            ("window", f"{brain.n_times} frames in patches of {brain.patch}"),
+            ("network", f"{brain.depth} blocks of width {brain.dim}"),
+        ]
     return []
 
 
 def _preprocessing(head: dict[str, Any]) -> Rows:
-    """The stored reference and filter of an EEG model."""
+    """The stored input of an EEG or fMRI model."""
     stored = head.get("preprocess")
+    if head.get("modality") == "fmri" and isinstance(stored, dict):
+        how = f"scaled by {stored.get('normalise')}"
+        return [("input", f"{stored.get('tr_s')} s a frame ({stored.get('resample')}), {how}")]
     if head.get("modality") != "eeg" or not isinstance(stored, dict):
         return []
     band = stored.get("bandpass_hz")

@@ -55,8 +55,8 @@ def run(argv: Sequence[str]) -> int:
     out = Path(absolute(options.run))
     stored = read_settings(out)
     where = str(out / "config.yaml")
-    if stored.get("modality") not in ("ecg", "eeg"):
-        raise ConfigError(f"{where}: expected a run of `biojepa pretrain ecg` or `eeg`")
+    if stored.get("modality") not in ("ecg", "eeg", "fmri"):
+        raise ConfigError(f"{where}: expected a run of `biojepa pretrain ecg`, `eeg` or `fmri`")
     for key in dotted:
         name = key.partition(".")[2]
         if name not in FREE_TO_CHANGE and not options.override:
@@ -70,6 +70,11 @@ def run(argv: Sequence[str]) -> int:
 
         run = eeg_runs.stored_run(out, stored, override=options.override, moved_to=moved)
         return eeg_runs.train_run(replace(run, training=train))
+    if stored["modality"] == "fmri":
+        from biojepa.cli import fmri_runs
+
+        brain = fmri_runs.stored_run(out, stored, override=options.override, moved_to=moved)
+        return fmri_runs.train_run(replace(brain, training=train))
     model = ECGModelConfig.from_config(section_of(stored, "model", where))
     preprocess = ECGPreprocess.from_config(section_of(stored, "preprocess", where))
     name = str(stored.get("recipe"))

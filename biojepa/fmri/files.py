@@ -59,7 +59,7 @@ def open_paths(
         If there is no file, or the axes are the other way round.
     """
     given = [paths] if isinstance(paths, str | PathLike) else list(paths)
-    files = [file for path in given for file in _expanded(record_path(path))]
+    files = [file for path in given for file in find_series(record_path(path))]
     if not files:
         raise DataError(
             f"expected files of region series ({', '.join(SUFFIXES)}), found none in "
@@ -144,7 +144,8 @@ def stem(path: Path) -> str:
     return name if name != path.name else path.stem
 
 
-def _expanded(path: Path) -> list[Path]:
+def find_series(path: Path) -> list[Path]:
+    """The files of region series in a folder, by name; a file is returned as it is."""
     if not path.is_dir():
         return [path]
     found = (p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from biojepa.cli.main import main
 from biojepa.data.store import SignalStore
-from biojepa.fmri import BrainGradients, BrainJEPA
+from biojepa.engine.files import read_tensors
+from biojepa.fmri import BrainClassifier, BrainGradients, BrainJEPA
 from biojepa.fmri.gradient_file import read_gradients
 from tests.fmri.cohort import simulate_runs
 
@@ -55,6 +60,69 @@ def test_a_store_is_prepared_pretrained_on_and_gone_on_with(series, tmp_path) ->
     assert (card["modality"], card["n_records"], card["atlases"]) == ("fmri", 8, [12])
     assert (run / "curves.png").is_file()
     assert main(["pretrain", "fmri", str(store), "-o", str(run), *tiny, "--resume", "auto"]) == 0
+
+
+def test_a_killed_run_is_resumed_bit_for_bit(series, tmp_path) -> None:
+    def command(out: Path) -> list[str]:
+        size = ["--preset", "tiny", "--steps", "30", "--batch-size", "4", "--device", "cpu"]
+        return ["pretrain", "fmri", str(series), "-o", str(out), "--tr", "2", *size]
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert main(command(whole)) == 0
+    kill = f"""
+import dataclasses, importlib, os, signal
+import biojepa.cli.pretrain_fmri as command
+from biojepa.cli.main import main
+
+scaled, often = command.scaled_training, {{"checkpoint_every": 12}}
+command.scaled_training = lambda *a, **k: dataclasses.replace(scaled(*a, **k), **often)
+train = importlib.import_module("biojepa.engine.train")
+train.rotate = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)  # right after a checkpoint
+main({command(killed)!r})
+"""
+    done = subprocess.run([sys.executable, "-c", kill], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-1000:]
+    assert [p.name for p in (killed / "checkpoints").iterdir()] == ["step-00000012"]
+    assert main(["info", str(killed)]) == 0
+    assert main(["resume", str(killed)]) == 0
+    weights = [read_tensors(run / "model" / "model.safetensors") for run in (whole, killed)]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
+def test_runs_are_embedded_as_in_python_and_models_are_described(series, tmp_path, capsys) -> None:
+    run, out = tmp_path / "run", tmp_path / "features.npz"
+    tiny = ["--preset", "tiny", "--steps", "2", "--batch-size", "4", "--device", "cpu"]
+    assert main(["pretrain", "fmri", str(series), "-o", str(run), "--tr", "2", *tiny]) == 0
+    (tmp_path / "broken.npy").write_bytes(b"no array")
+    files = [str(series), str(tmp_path / "broken.npy")]
+    given = ["embed", str(run), *files, "-o", str(out), "--tr", "2"]
+    assert main(given) != 0
+    assert main([*given, "--on-error", "skip"]) == 0
+    assert "8 runs, 64 features" in capsys.readouterr().out
+    with np.load(out) as found:
+        names, features = found["record_id"].tolist(), found["features"]
+    assert names == [f"sub-{i}" for i in range(8)]
+    expected = BrainJEPA.from_pretrained(run).set_params(tr=2.0).transform(runs_of(series))
+    np.testing.assert_allclose(features, expected, rtol=0, atol=1e-5)
+    assert main(["info", str(run / "model")]) == 0
+    said = capsys.readouterr().out
+    assert "fmri, encoder" in said
+    assert "12, 8 gradients each" in said
+    assert main([*given, "--scale"]) != 0
+
+
+def test_a_classifier_of_runs_gives_probabilities(series, tmp_path) -> None:
+    model, out = tmp_path / "model", tmp_path / "features.npz"
+    labels = np.array(["a", "b"] * 4)
+    classifier = BrainClassifier(preset="tiny", tr=2.0, random_state=0)
+    classifier.fit(runs_of(series), labels).save_pretrained(model)
+    given = ["embed", str(model), str(series), "-o", str(out), "--tr", "2", "--probabilities"]
+    assert main(given) == 0
+    with np.load(out) as found:
+        chances = found["probabilities"]
+    expected = classifier.predict_proba(runs_of(series))
+    np.testing.assert_allclose(chances, expected, rtol=0, atol=1e-5)
 
 
 def test_bad_files_are_listed_and_what_is_missing_is_asked_for(series, tmp_path, capsys) -> None:
