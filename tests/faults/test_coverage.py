@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 
 # family: last number
 FAMILIES = {"W": 16, "E": 10, "C": 11, "T": 8, "A": 3, "L": 4, "G": 2, "R": 2, "X": 2, "H": 3}
+FAMILIES |= {"N": 7}
 CATALOGUE = [f"{family}{k}" for family, last in FAMILIES.items() for k in range(1, last + 1)]
 # slow tests in processes of their own, which a table in one process cannot hold
 ELSEWHERE = {
