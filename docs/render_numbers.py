@@ -17,8 +17,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numbers_eeg
+
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ("README.md", "docs/measurements.md")
+DOCUMENTS = ("README.md", "docs/measurements.md", "docs/eeg.md")
 BLOCK = re.compile(r"(<!-- numbers: ([a-z-]+) -->\n).*?(<!-- /numbers -->)", re.DOTALL)
 
 
@@ -168,6 +170,7 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "label-efficiency": label_efficiency,
     "shipped": shipped,
     "speed": speed,
+    **numbers_eeg.NUMBERS,
 }
 
 
