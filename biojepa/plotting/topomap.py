@@ -29,7 +29,8 @@ from biojepa.plotting.embedding import COLOURS
 CONTEXT, MASKED, INK = COLOURS[0], COLOURS[1], "#333333"
 SHARE = LinearSegmentedColormap.from_list("masked", [CONTEXT, "#ddd8cc", MASKED])
 OUTLINE = 1.1  # right angles from the vertex: 99 degrees, below the ring of Fpz, T7 and Oz
-GRID, COLUMNS, NAMED = 120, 4, 32  # names of more channels than this would lie on each other
+GRID, COLUMNS, RIM = 120, 4, 32
+NAMED = 32  # names of more channels than this would lie on each other
 
 
 def flatten_positions(positions: ArrayLike) -> NDArray[np.float64]:
@@ -158,8 +159,9 @@ def plot_filters(
     Parameters
     ----------
     filters : array, shape (n, C)
-        Weights of the channels. Each map is interpolated by a thin plate through the electrodes and
-        scaled to its own largest weight. A filter shows what is looked at, not where a source is.
+        Weights of the channels. Each map is interpolated by a thin plate through the electrodes,
+        which ends around the head as its nearest electrode, and is scaled to its own largest
+        weight. A filter shows what is looked at, not where a source is.
     positions : array, shape (C, 3)
         x to the right, y to the nose, z up; at least four channels.
     titles : sequence of str, optional
@@ -189,9 +191,15 @@ def plot_filters(
     edge = _edge(places)
     line = np.linspace(-edge, edge, GRID)
     x, y = np.meshgrid(line, line)
+    # a thin plate bends without end beyond its knots: around the head it ends as its rim
+    turn = np.linspace(0, 2 * np.pi, RIM, endpoint=False)
+    rim = (edge + 0.2) * np.column_stack([np.cos(turn), np.sin(turn)])
+    nearest = np.linalg.norm(rim[:, None] - places, axis=-1).argmin(axis=1)
+    knots = np.concatenate([places, rim])
     for k, (ax, own) in enumerate(zip(axes, weights, strict=True)):
-        largest = np.abs(own).max() or 1.0
-        plate = RBFInterpolator(places, own / largest, kernel="thin_plate_spline", smoothing=1e-3)
+        scaled = own / (np.abs(own).max() or 1.0)
+        known = np.r_[scaled, scaled[nearest]]
+        plate = RBFInterpolator(knots, known, kernel="thin_plate_spline", smoothing=1e-3)
         values = plate(np.column_stack([x.ravel(), y.ravel()])).reshape(x.shape)
         image = ax.imshow(
             values,
