@@ -133,7 +133,7 @@ class SupervisedHead(Objective):
         DataError
             If outputs and labels do not match.
         """
-        return Losses({"label": self._loss(self.network(batch.signals), batch.labels)})
+        return Losses({"label": self.loss_of(self.network(batch.signals), batch.labels)})
 
     def counts(self, batch: SupervisedBatch) -> dict[str, float]:
         """Known labels of the batch; for weighted classes the sum of their weights."""
@@ -186,7 +186,8 @@ class SupervisedHead(Objective):
         except AttributeError as error:
             raise ConfigError(f"expected frozen modules of the network: {error}") from error
 
-    def _loss(self, outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | float]:
+    def loss_of(self, outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Sum of the loss over known labels, and what it counts; raises as `forward`."""
         if outputs.dtype in (torch.float16, torch.bfloat16):
             outputs = outputs.float()
         if self.loss == "ce":

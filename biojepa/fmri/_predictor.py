@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from biojepa.data.records import is_table
+from biojepa.data.splits import patient_folds
 from biojepa.engine.devices import resolve_device
 from biojepa.engine.supervised import SupervisedLoss
 from biojepa.engine.train import TrainResult
@@ -56,6 +57,8 @@ class BrainPredictor(BaseEstimator):
     lr: float | None
     layer_decay: float | None
     drop_path: float | None
+    validation_fraction: float
+    patience: int | None
     device: str
     precision: str
     verify: bool
@@ -104,6 +107,13 @@ class BrainPredictor(BaseEstimator):
             raise ConfigError(
                 f"expected head in {get_args(Head)} with mode 'attentive' or 'finetune', got "
                 f"{self.head!r} with mode {self.mode!r}"
+            )
+        if not 0 < self.validation_fraction <= 0.5 or (
+            self.patience is not None and self.patience < 1
+        ):
+            raise ConfigError(
+                "expected 0 < validation_fraction <= 0.5 and patience of None or at least 1, got "
+                f"{self.validation_fraction} and {self.patience}"
             )
         check_pool(self.pool, self.precision)
 
@@ -195,12 +205,19 @@ class BrainPredictor(BaseEstimator):
         class_weight: Tensor | None = None,
         pos_weight: Tensor | None = None,
         known: NDArray[np.bool_] | None = None,
+        groups: Sequence[object] | None = None,
     ) -> None:
         recipe = HEAD_RECIPES[self.mode]
         runs, gradients = self._runs(table)
-        if known is not None:
-            runs = [run for run, there in zip(runs, known, strict=True) if there]
-            labels = labels[known]
+        rows = np.arange(len(runs)) if known is None else np.flatnonzero(known)
+        held_out = None
+        if self.patience is not None:
+            own = rows if groups is None else np.asarray(groups)[rows]
+            n_splits = max(2, round(1 / self.validation_fraction))
+            folds = patient_folds(own, labels[rows], n_splits=n_splits, random_state=seed)
+            rows, kept = rows[folds[0][0]], rows[folds[0][1]]
+            held_out = [runs[i] for i in kept], labels[kept]
+        runs, labels = [runs[i] for i in rows], labels[rows]
         default: Head = "attentive" if self.mode == "attentive" else "mean"
         drop_path = recipe.drop_path if self.drop_path is None else self.drop_path
         net = make_net(
@@ -231,6 +248,8 @@ class BrainPredictor(BaseEstimator):
             class_weight=class_weight,
             pos_weight=pos_weight,
             layer_decay=recipe.layer_decay if self.layer_decay is None else self.layer_decay,
+            held_out=held_out,
+            patience=self.patience,
             progress=True if self.verbose else None,
         )
         self.network_: BrainNet | None = net

@@ -57,6 +57,11 @@ class BrainClassifier(ClassifierMixin, BrainPredictor):
         0.75 by default.
     drop_path : float, optional
         With `mode="finetune"`: largest probability of dropping a residual branch; 0.1 by default.
+    validation_fraction : float
+        Share of the subjects (runs) held out for early stopping.
+    patience : int, optional
+        Of the twenty looks at the held-out loss over a training, how many without a smaller one
+        stop it; the weights of the smallest are kept. None trains on all runs to the end.
     class_weight : "balanced", dict or None
         As in scikit-learn; for 0/1 columns, of the classes 0 and 1 in each.
     device : {"auto", "cpu", "cuda", "mps"}
@@ -112,6 +117,8 @@ class BrainClassifier(ClassifierMixin, BrainPredictor):
         lr: float | None = None,
         layer_decay: float | None = None,
         drop_path: float | None = None,
+        validation_fraction: float = 0.2,
+        patience: int | None = None,
         class_weight: ClassWeight = None,
         device: str = "auto",
         precision: str = "fp32",
@@ -136,6 +143,8 @@ class BrainClassifier(ClassifierMixin, BrainPredictor):
         self.lr = lr
         self.layer_decay = layer_decay
         self.drop_path = drop_path
+        self.validation_fraction = validation_fraction
+        self.patience = patience
         self.class_weight = class_weight
         self.device = device
         self.precision = precision
@@ -143,7 +152,7 @@ class BrainClassifier(ClassifierMixin, BrainPredictor):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any) -> BrainClassifier:
+    def fit(self, X: Any, y: Any, *, groups: Sequence[object] | None = None) -> BrainClassifier:
         """Fit on labelled runs.
 
         Parameters
@@ -152,6 +161,8 @@ class BrainClassifier(ClassifierMixin, BrainPredictor):
             As in `BrainJEPA.fit`.
         y : array-like, shape (n,) or (n, K)
             Classes; or columns of 0, 1 and NaN (unknown).
+        groups : sequence, shape (n,), optional
+            Subjects, for the held-out part of early stopping.
 
         Returns
         -------
@@ -187,6 +198,7 @@ class BrainClassifier(ClassifierMixin, BrainPredictor):
             class_weight=as_tensor(weight),
             pos_weight=as_tensor(positive),
             known=known,
+            groups=groups,
         )
         return self
 

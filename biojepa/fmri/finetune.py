@@ -7,6 +7,7 @@ Letters: R regions, T frames, K outputs.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from biojepa.engine.config import TrainConfig
 from biojepa.engine.labelled import LabelledRecords
+from biojepa.engine.objective import Objective
 from biojepa.engine.signals import Signals
 from biojepa.engine.supervised import SupervisedHead, SupervisedLoss
 from biojepa.engine.train import TrainResult, train
@@ -27,6 +29,7 @@ from biojepa.fmri.pretrain import MIN_PATCHES
 from biojepa.fmri.recipes import HeadRecipe
 
 PASSES, LEAST_STEPS, MOST_STEPS = 50, 100, 2000  # 50 epochs as published, within bounds of ours
+LOOKS = 20  # at the held-out runs over a training
 BATCH = 8  # windows whose outputs are computed together
 
 
@@ -71,6 +74,8 @@ def train_net(
     class_weight: Tensor | None = None,
     pos_weight: Tensor | None = None,
     layer_decay: float = 1.0,
+    held_out: tuple[Sequence[Prepared], NDArray] | None = None,
+    patience: int | None = None,
     progress: bool | None = None,
 ) -> TrainResult:
     """Train in place; afterwards the network is in eval mode on the CPU.
@@ -85,6 +90,10 @@ def train_net(
     class_weight, pos_weight : Tensor, optional
     layer_decay : float
         Learning rates are scaled by `layer_decay` per block below the head.
+    held_out : (runs, labels), optional
+        Whose loss is looked at twenty times over the training; the weights of the smallest stay.
+    patience : int, optional
+        Looks without a smaller loss before stopping; needs `held_out`.
     progress : bool, optional
     """
     longest = max(values.shape[1] for values, _ in runs)
@@ -99,8 +108,33 @@ def train_net(
         crop=max(min(net.encoder.config.n_times, longest), _shortest(net)),
     )
     data = LabelledRecords([v for v, _ in runs], labels, valid=[there for _, there in runs])
-    result = train(objective, data, config, progress=progress)
+    best: dict[str, Any] = {"loss": np.inf, "weights": None}
+
+    def evaluate(_: Objective, step: int) -> dict[str, float]:
+        assert held_out is not None
+        outputs = torch.from_numpy(
+            run_outputs(net, held_out[0], device=str(next(net.parameters()).device))
+        )
+        total, count = objective.loss_of(outputs, torch.as_tensor(held_out[1]))
+        loss = float(total) / max(float(count), 1e-12)
+        if loss < best["loss"]:
+            best["loss"], best["weights"] = loss, copy.deepcopy(net.state_dict())
+        return {"val_loss": loss}
+
+    result = train(
+        objective,
+        data,
+        config,
+        evaluate=None if held_out is None else evaluate,
+        every=max(1, config.steps // LOOKS),
+        monitor=None if held_out is None else "val_loss",
+        mode="min",
+        patience=patience,
+        progress=progress,
+    )
     net.to("cpu").eval()
+    if best["weights"] is not None:
+        net.load_state_dict(best["weights"])
     return result
 
 
@@ -124,6 +158,7 @@ def run_outputs(
             counts[index] += 1
         group.clear()
 
+    before = next(net.parameters()).device
     net.to(device).eval()
     with torch.inference_mode():
         for index, record in enumerate(runs):
@@ -136,7 +171,7 @@ def run_outputs(
         for group in waiting.values():
             if group:
                 run(group)
-    net.to("cpu")
+    net.to(before)
     return (sums / counts[:, None]).astype(np.float32)
 
 

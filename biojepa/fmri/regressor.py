@@ -28,7 +28,8 @@ class BrainRegressor(RegressorMixin, BrainPredictor):
     Parameters
     ----------
     encoder, mode, head, preset, tr, regions, orientation, gradients, normalise, pool, layer, steps,
-    batch_size, lr, layer_decay, drop_path, device, precision, verify, random_state, verbose
+    batch_size, lr, layer_decay, drop_path, validation_fraction, patience, device, precision,
+    verify, random_state, verbose
         See `BrainClassifier`; `mode="linear"` is ridge regression.
     alpha : float or None
         Strength of the penalty of `mode="linear"`; None chooses it by cross-validation.
@@ -79,6 +80,8 @@ class BrainRegressor(RegressorMixin, BrainPredictor):
         lr: float | None = None,
         layer_decay: float | None = None,
         drop_path: float | None = None,
+        validation_fraction: float = 0.2,
+        patience: int | None = None,
         device: str = "auto",
         precision: str = "fp32",
         verify: bool = True,
@@ -102,13 +105,15 @@ class BrainRegressor(RegressorMixin, BrainPredictor):
         self.lr = lr
         self.layer_decay = layer_decay
         self.drop_path = drop_path
+        self.validation_fraction = validation_fraction
+        self.patience = patience
         self.device = device
         self.precision = precision
         self.verify = verify
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any) -> BrainRegressor:
+    def fit(self, X: Any, y: Any, *, groups: Sequence[object] | None = None) -> BrainRegressor:
         """Fit on runs and numbers.
 
         Parameters
@@ -117,6 +122,8 @@ class BrainRegressor(RegressorMixin, BrainPredictor):
             As in `BrainJEPA.fit`.
         y : array-like, shape (n,) or (n, K)
             Numbers; with several columns, NaN where unknown.
+        groups : sequence, shape (n,), optional
+            Subjects, for the held-out part of early stopping.
 
         Returns
         -------
@@ -143,7 +150,7 @@ class BrainRegressor(RegressorMixin, BrainPredictor):
             return self
         scaled = ((targets - self.target_mean_) / self.target_std_).astype(np.float32)
         known = ~np.isnan(scaled).all(axis=1)
-        self._fit_net(table, scaled, scaled.shape[1], seed, loss="mse", known=known)
+        self._fit_net(table, scaled, scaled.shape[1], seed, loss="mse", known=known, groups=groups)
         return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:

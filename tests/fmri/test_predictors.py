@@ -138,6 +138,22 @@ def test_a_new_atlas_keeps_the_gradients_of_the_training_runs(encoder, tmp_path)
     np.testing.assert_array_equal(again.predict_proba(runs[:2]), probability)
 
 
+def test_fine_tuning_stops_early_on_held_out_subjects_and_keeps_the_best(cohort, encoder) -> None:
+    runs, y = cohort
+    subjects = np.repeat(np.arange(15), 2)
+    options = {**SHARED, "encoder": FrozenEstimator(encoder), "mode": "finetune"}
+    options |= {"steps": 400, "lr": 3e-2, "layer_decay": 0.75, "drop_path": 0.1}
+    noise = np.random.default_rng(0).permutation(y)  # nothing to learn: held-out loss must rise
+    model = BrainClassifier(**options, patience=3).fit(runs, noise, groups=subjects)
+    losses = [row["val_loss"] for row in model.history_ if "val_loss" in row]
+    assert model.history_[-1]["step"] < 400
+    assert len(losses) - int(np.argmin(losses)) - 1 == 3
+    again = BrainClassifier(**options, patience=3).fit(runs, noise, groups=subjects)
+    np.testing.assert_array_equal(model.predict_proba(runs), again.predict_proba(runs))
+    ages = BrainRegressor(**options | {"steps": 20}, patience=2).fit(runs, np.arange(30.0))
+    assert np.isfinite(ages.predict(runs)).all()
+
+
 def test_layer_decay_and_drop_path_act() -> None:
     config = BrainModelConfig(
         n_regions=4, n_times=16, patch=8, n_gradients=2, dim=8, depth=3, heads=2
@@ -161,6 +177,8 @@ def test_layer_decay_and_drop_path_act() -> None:
     ("setting", "message"),
     [
         ({"mode": "probe"}, "expected mode"),
+        ({"patience": 0}, "patience"),
+        ({"validation_fraction": 0.9}, "validation_fraction"),
         ({"head": "mean"}, "expected head"),
         ({"mode": "attentive", "head": "cls"}, "expected head"),
         ({"pool": "max"}, "expected pool"),
