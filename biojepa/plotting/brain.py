@@ -1,4 +1,4 @@
-"""Figures of brains: gradients in space, masks on the region x time grid, predicted numbers."""
+"""Figures of brains: gradients in space, regions as a model sees them, masks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
 from biojepa.errors import DataError
-from biojepa.plotting.embedding import COLOURS, GREY
 
 # unseen, context, then the kinds of targets
 MASK_COLOURS = ("#eeeeee", "#0072B2", "#E69F00", "#009E73", "#D55E00")
@@ -50,13 +49,15 @@ def plot_gradients(
     grid = figure.add_gridspec(3, 1 if places is None else 3)
     space: Any = figure.add_subplot(grid[:, 0], projection="3d")
     space.scatter(*table[:, :3].T, c=_rgb(table[:, :3]), s=18, depthshade=False)
-    space.set_xlabel("gradient 1")
-    space.set_ylabel("gradient 2")
+    space.set_xlabel("gradient 1", labelpad=8)
+    space.set_ylabel("gradient 2", labelpad=8)
     space.set_zlabel("gradient 3")
+    space.tick_params(labelsize=7)
+    space.locator_params(nbins=4)
     if places is not None:
         for k in range(3):
             limit = np.abs(table[:, k]).max() or 1.0
-            for column, (x, y, name) in enumerate(((1, 2, "side"), (0, 1, "top"))):
+            for column, (x, y, name) in enumerate(((1, 2, "from the right"), (0, 1, "from above"))):
                 ax = figure.add_subplot(grid[k, 1 + column])
                 ax.scatter(
                     places[:, x],
@@ -138,17 +139,19 @@ def plot_mask_map(
     return figure
 
 
-def plot_predicted(
-    true: ArrayLike, predicted: ArrayLike, *, what: str = "age (years)", title: str | None = None
+def plot_region_embedding(
+    embeddings: ArrayLike, gradients: ArrayLike, *, title: str | None = None
 ) -> Figure:
-    """Draw predicted against true numbers, with the mean absolute error and the correlation.
+    """Draw regions by what a model makes of them, coloured by their first three gradients.
+
+    Neighbours of like colour: the model keeps the order that connectivity has.
 
     Parameters
     ----------
-    true, predicted : array, shape (n,)
+    embeddings : array, shape (R, D)
+        One row a region, such as the mean of its tokens; shown on their two principal axes.
+    gradients : array, shape (R, G)
         At least three.
-    what : str
-        Name and unit, for the axes.
     title : str, optional
 
     Returns
@@ -158,23 +161,25 @@ def plot_predicted(
     Raises
     ------
     DataError
-        If lengths disagree, or there are too few or not finite.
+        If there are fewer than three regions, columns or gradients, or they are not finite.
     """
-    x, y = np.asarray(true, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
-    if x.shape != y.shape or x.ndim != 1 or len(x) < 3 or not np.isfinite([x, y]).all():
+    rows, table = (np.asarray(x, dtype=np.float64) for x in (embeddings, gradients))
+    good = rows.ndim == table.ndim == 2 and len(rows) == len(table)
+    if not good or min(*rows.shape, table.shape[1]) < 3 or not np.isfinite(rows).all():
         raise DataError(
-            f"expected two rows of at least 3 finite numbers, got {x.shape} and {y.shape}"
+            "expected finite embeddings (regions, width) and at least 3 gradients of the same "
+            f"regions, got shapes {rows.shape} and {table.shape}"
         )
+    centred = rows - rows.mean(axis=0)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    share = s**2 / max(float((s**2).sum()), 1e-30)
     figure = Figure(figsize=(4.6, 4.4), layout="constrained")
     ax = figure.add_subplot()
-    low, high = min(x.min(), y.min()), max(x.max(), y.max())
-    ax.plot([low, high], [low, high], color=GREY, linewidth=1)
-    ax.scatter(x, y, s=16, color=COLOURS[0], alpha=0.8, linewidths=0)
-    error = np.abs(x - y).mean()
-    r = np.corrcoef(x, y)[0, 1] if x.std() > 0 and y.std() > 0 else float("nan")
-    ax.set_title(title or f"mean absolute error {error:.2f}, r = {r:.2f}, n = {len(x)}", fontsize=9)
-    ax.set_xlabel(f"true {what}")
-    ax.set_ylabel(f"predicted {what}")
+    ax.scatter(u[:, 0] * s[0], u[:, 1] * s[1], c=_rgb(table[:, :3]), s=22, linewidths=0)
+    ax.set_xlabel(f"principal axis 1 ({share[0]:.0%})")
+    ax.set_ylabel(f"principal axis 2 ({share[1]:.0%})")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_title(title or "colour: gradients 1, 2, 3 as red, green, blue", fontsize=9)
     return figure
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from biojepa.errors import DataError
-from biojepa.plotting.brain import plot_gradients, plot_mask_map, plot_predicted
+from biojepa.plotting.brain import plot_gradients, plot_mask_map, plot_region_embedding
 
 RNG = np.random.default_rng(0)
 NAMES = ("unseen", "context", "cross-ROI", "cross-time", "double-cross")
@@ -49,11 +49,16 @@ def test_a_mask_map_names_regions_and_the_share_of_each_kind() -> None:
             plot_mask_map(wrong, NAMES, regions=regions)
 
 
-def test_predicted_numbers_come_with_error_and_correlation() -> None:
-    true = np.array([10.0, 20.0, 30.0, 40.0])
-    figure = plot_predicted(true, true + 2)
-    assert figure.axes[0].get_title() == "mean absolute error 2.00, r = 1.00, n = 4"
-    assert figure.axes[0].get_xlabel() == "true age (years)"
+def test_regions_are_drawn_on_principal_axes_in_the_colours_of_their_gradients() -> None:
+    table = RNG.standard_normal((12, 3))
+    figure = plot_region_embedding(np.outer(np.arange(12.0), np.ones(5)), table)
+    (dots,) = figure.axes[0].collections
+    along = np.asarray(dots.get_offsets())[:, 0]
+    np.testing.assert_allclose(np.abs(np.diff(along)), np.sqrt(5.0))
+    low, high = table.min(axis=0), table.max(axis=0)
+    np.testing.assert_allclose(dots.get_facecolors()[:, :3], (table - low) / (high - low))
+    assert figure.axes[0].get_xlabel() == "principal axis 1 (100%)"
     assert drawn(figure) > 0
-    with pytest.raises(DataError, match="at least 3 finite"):
-        plot_predicted(true, true[:3])
+    for wrong in (np.ones((11, 5)), np.full((12, 5), np.nan)):
+        with pytest.raises(DataError, match="expected finite embeddings"):
+            plot_region_embedding(wrong, table)
