@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from biojepa.engine.train import TrainResult
-from biojepa.errors import BiojepaError, CheckpointError
+from biojepa.errors import CheckpointError, ConfigError
 from biojepa.estimators.saved import load_model, save_model
 from biojepa.fmri.atlas import Atlas
 from biojepa.fmri.config import BrainModelConfig
@@ -55,7 +55,7 @@ def read_encoder(
     try:
         model = BrainModelConfig.from_config(config["model"])
         preprocess = BrainPreprocess.from_config(config["preprocess"])
-    except (BiojepaError, TypeError) as error:
+    except ConfigError as error:
         raise CheckpointError(f"{folder}: its config.json cannot be used: {error}") from error
     atlases = read_atlases(config["regions"], weights, where=str(folder))
     jepa = build_jepa(model)

@@ -111,7 +111,10 @@ class BrainModelConfig:
 
     def __post_init__(self) -> None:
         for name in _RANGES:  # JSON has lists
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            value: Any = getattr(self, name)
+            if not isinstance(value, list | tuple):
+                raise ConfigError(f"expected two shares for {name}, got {value!r}")
+            object.__setattr__(self, name, tuple(value))
         self._check()
 
     @property

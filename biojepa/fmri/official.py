@@ -239,7 +239,7 @@ def _config(
     settings["n_times"] = n_tokens // len(table) * patch
     try:
         return BrainModelConfig.from_config(settings)
-    except (ConfigError, TypeError) as error:
+    except ConfigError as error:
         raise CheckpointError(f"{path}: its sizes cannot be used: {error}") from error
 
 

@@ -98,7 +98,9 @@ class BrainPreprocess:
 
     def __post_init__(self) -> None:
         for name in ("median", "iqr"):  # JSON has lists
-            value = getattr(self, name)
+            value: Any = getattr(self, name)
+            if not isinstance(value, list | tuple | None):
+                raise ConfigError(f"expected numbers for {name}, got {value!r}")
             object.__setattr__(self, name, None if value is None else tuple(value))
         self._check()
 

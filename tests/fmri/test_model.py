@@ -187,6 +187,12 @@ def test_impossible_settings_are_refused(setting, message) -> None:
         replace(TINY, **setting)
 
 
+@pytest.mark.parametrize("value", [3, None, "ab", [0.1], [0.2, None]])
+def test_ranges_of_a_file_that_are_none_are_refused_by_name(value) -> None:
+    with pytest.raises(ConfigError, match="observe"):
+        BrainModelConfig.from_config({"observe": value})
+
+
 def test_the_config_survives_json_and_names_unknown_settings() -> None:
     assert BrainModelConfig.from_config(TINY.to_config()) == TINY
     with pytest.raises(ConfigError, match="did you mean 'n_regions'"):
