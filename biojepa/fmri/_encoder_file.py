@@ -58,11 +58,42 @@ def read_encoder(
     except ConfigError as error:
         raise CheckpointError(f"{folder}: its config.json cannot be used: {error}") from error
     atlases = read_atlases(config["regions"], weights, where=str(folder))
+    check_sizes(model, weights, where=str(folder))
     jepa = build_jepa(model)
     own = {k: v for k, v in weights.items() if not k.startswith("atlas.")}
     jepa.load_export(own, where=str(folder))
     result = TrainResult(rows=[config["metrics"]] if config["metrics"] else [])
     return Pretrained(jepa, model, preprocess, atlases, result, training), config["estimator"]
+
+
+def check_sizes(model: BrainModelConfig, weights: dict[str, Tensor], *, where: str) -> None:
+    """Compare the sizes that settings declare with the weights, before a network is built.
+
+    Raises
+    ------
+    CheckpointError
+        If they are of another model; the message names the setting.
+    """
+    for name, key, axis in (
+        ("dim", "encoder.norm.weight", 0),
+        ("patch", "encoder.patch_embed.proj.weight", 2),
+        ("n_regions", "encoder.positions.gradients", 0),
+        ("n_gradients", "encoder.positions.gradients", 1),
+        ("pred_dim", "predictor.norm.weight", 0),
+    ):
+        shape = tuple(weights[key].shape) if key in weights else ()
+        if len(shape) <= axis or shape[axis] != getattr(model, name):
+            raise CheckpointError(
+                f"{where} is damaged: its settings say {name}={getattr(model, name)}, {key} has "
+                f"shape {shape}"
+            )
+    for name, part in (("depth", "encoder"), ("pred_depth", "predictor")):
+        found = {k.split(".")[2] for k in weights if k.startswith(f"{part}.blocks.")}
+        if len(found) != getattr(model, name):
+            raise CheckpointError(
+                f"{where} is damaged: its settings say {name}={getattr(model, name)}, the weights "
+                f"hold {len(found)} blocks"
+            )
 
 
 def region_names(atlases: Sequence[Atlas]) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import numpy as np
@@ -203,6 +204,21 @@ def test_a_saved_model_gives_the_same_features(fitted, cohort, tmp_path) -> None
     (tmp_path / "model" / "model.safetensors").write_bytes(data[:-1] + b"\xff")
     with pytest.raises(CheckpointError):
         BrainJEPA.from_pretrained(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("depth", 10**6), ("dim", 2**20), ("n_regions", 20_000), ("pred_depth", 9)]
+)
+def test_sizes_that_the_weights_do_not_have_are_refused_before_building(
+    fitted, tmp_path, monkeypatch, name, value
+) -> None:
+    fitted.save_pretrained(tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    config["model"] |= {name: value, "n_times": 16}
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr("biojepa.fmri._encoder_file.build_jepa", None)  # not reached
+    with pytest.raises(CheckpointError, match=f"{name}={value}"):
+        BrainJEPA.from_pretrained(tmp_path / "m", verify=False)
 
 
 def test_pretraining_goes_on_from_a_saved_model(fitted, cohort, tmp_path) -> None:
