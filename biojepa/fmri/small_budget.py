@@ -4,9 +4,9 @@
 
 Two settings: simulated people (pretraining on some, age and group of others), and the ages of ABIDE
 (pretraining on ABIDE and HCP; tables score ABIDE's diagnoses, not its ages). For each reading and
-layer, pretrained and random weights are probed by the ridge regression of the benchmark. The reading
-with the least error of pretrained weights, relative to the mean's, is the benchmark's; a test
-compares the two. Writes `small_budget.json`.
+layer, pretrained and random weights are probed by the ridge regression of the benchmark. The
+reading with the least error of pretrained weights, relative to the mean's, is the benchmark's; a
+test compares the two. Writes `small_budget.json`.
 """
 
 from __future__ import annotations
@@ -62,12 +62,36 @@ def probe(features: NDArray, cohort: BrainCohort) -> dict[str, float]:
     Z = features.astype(np.float64)
     age = cohort.column("age").astype(float)
     found = {"age_mae": 0.0, "age_r": 0.0}
-    predicted = _out_of_fold(RidgeRegressor, Z, age, cohort)
+    predicted = out_of_fold(RidgeRegressor, Z, age, cohort)
     found["age_mae"] = mean_absolute_error(age, predicted)
     found["age_r"] = pearson_r(age, predicted)
     if cohort.simulated:
         group = cohort.column("group").astype(int)
-        found["group_auc"] = macro_auc(group, _out_of_fold(_classifier, Z, group, cohort))
+        found["group_auc"] = macro_auc(group, out_of_fold(_classifier, Z, group, cohort))
+    return found
+
+
+def out_of_fold(make: Callable[[], Any], Z: Floats, y: NDArray, cohort: BrainCohort) -> Floats:
+    """What a learner says of each run, fitted on the runs of other folds' subjects.
+
+    Parameters
+    ----------
+    make : callable
+        A new learner.
+    Z : ndarray, shape (n, D)
+    y : ndarray, shape (n,)
+    cohort : BrainCohort
+        Whose runs they are.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+    """
+    found = np.full(len(y), np.nan)
+    for train, test in patient_folds(cohort.subjects, y, random_state=0):
+        model = make().fit(Z[train], y[train])
+        read = getattr(model, "decision_function", model.predict)
+        found[test] = read(Z[test])
     return found
 
 
@@ -151,15 +175,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _classifier() -> Any:
     return make_pipeline(StandardScaler(), RidgeClassifier())
-
-
-def _out_of_fold(make: Callable[[], Any], Z: Floats, y: NDArray, cohort: BrainCohort) -> Floats:
-    found = np.full(len(y), np.nan)
-    for train, test in patient_folds(cohort.subjects, y, random_state=0):
-        model = make().fit(Z[train], y[train])
-        read = getattr(model, "decision_function", model.predict)
-        found[test] = read(Z[test])
-    return found
 
 
 if __name__ == "__main__":
