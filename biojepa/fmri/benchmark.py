@@ -66,7 +66,7 @@ class BenchmarkSettings:
     @classmethod
     def quick(cls) -> BenchmarkSettings:
         """A quarter of an hour on two cores: one seed, short training on labels, of age alone."""
-        return cls(n_seeds=1, steps=200, head_steps=60, trained_tasks=("age",))
+        return cls(n_seeds=1, steps=120, head_steps=40, trained_tasks=("age",))
 
 
 def run_benchmark(
@@ -97,7 +97,7 @@ def run_benchmark(
     ConfigError
         If a row is unknown.
     """
-    began = Spent.now()
+    began, code = Spent.now(), code_state()  # as it is when it starts
     tasks = make_tasks(cohorts)
     held = [frozenset[str]()] if settings.transductive else held_out(tasks)
     encoders = Encoders(
@@ -132,7 +132,7 @@ def run_benchmark(
         say(f"  {found[-1][2]}")
     outcome = TaskOutcome(
         title="biojepa benchmark: phenotypes from fMRI",
-        facts=_facts(cohorts, settings, encoders),
+        facts=_facts(cohorts, settings, encoders, code),
         tasks=found,
         overlap=_overlap(settings, held),
         not_run=not_run,
@@ -182,7 +182,10 @@ def _score_rows(
 
 
 def _facts(
-    cohorts: Mapping[str, BrainCohort], settings: BenchmarkSettings, encoders: Encoders
+    cohorts: Mapping[str, BrainCohort],
+    settings: BenchmarkSettings,
+    encoders: Encoders,
+    code: Mapping[str, Any],
 ) -> dict[str, Any]:
     return {
         "pretrained on": {
@@ -196,7 +199,7 @@ def _facts(
         },
         "settings": asdict(settings),
         "preset": encoders.settings | {"data": "see above"},
-        **code_state(),
+        **code,
     }
 
 
