@@ -48,7 +48,7 @@ Places = NDArray[np.int64]
 Read = Callable[[Places], Floats]
 # fixed by `python -m biojepa.fmri.small_budget` on people that no table scores; a test compares
 READING: Reading = "connectivity"
-LAYERS: tuple[int, ...] = (-1,)
+LAYERS: tuple[int, ...] = (0, 1, 2, 3)
 HEADLINE = ("fc-jepa", "jepa-linear")  # of which verdicts speak: fixed before anything was scored
 # name, title, kind; in the order of the table
 ROWS: tuple[tuple[str, str, Kind], ...] = (
