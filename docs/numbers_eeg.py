@@ -54,7 +54,31 @@ def speed() -> str:
     return "\n".join(lines)
 
 
-NUMBERS: dict[str, Callable[[], str]] = {"eeg-shipped": shipped, "eeg-speed": speed}
+def motor_imagery() -> str:
+    """Tables of the motor imagery benchmark, and what each says."""
+    found = _read("bci/mi.json")
+    parts = []
+    for table in found["tables"]:
+        parts += [f"**{table['task']}, {table['evaluation']} subjects** ({table['metric']})", ""]
+        parts += ["| row | mean | subject by subject |", "| --- | --- | --- |"]
+        for row in table["rows"]:
+            each = ", ".join(f"{statistics.mean(v):.2f}" for v in row["by_subject"].values())
+            note = " (transductive)" if row["transductive"] else ""
+            parts.append(f"| {row['title']}{note} | {row['mean']:.3f} | {each} |")
+        parts += ["", f"Bound of chance {table['bound']:.3f}. {table['verdict']}", ""]
+    spent, facts = found["spent"], found["facts"]
+    parts.append(
+        f"{spent['cpu_s'] / 60:.0f} minutes of processor time on {facts['threads']} thread, commit "
+        f"`{facts['commit'][:10]}`."
+    )
+    return "\n".join(parts)
+
+
+NUMBERS: dict[str, Callable[[], str]] = {
+    "eeg-shipped": shipped,
+    "eeg-speed": speed,
+    "eeg-motor-imagery": motor_imagery,
+}
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numbers_eeg
+import numbers_fmri
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ("README.md", "docs/measurements.md", "docs/eeg.md")
+DOCUMENTS = ("README.md", "docs/measurements.md", "docs/eeg.md", "docs/fmri.md")
 BLOCK = re.compile(r"(<!-- numbers: ([a-z-]+) -->\n).*?(<!-- /numbers -->)", re.DOTALL)
 
 
@@ -171,6 +172,7 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "shipped": shipped,
     "speed": speed,
     **numbers_eeg.NUMBERS,
+    **numbers_fmri.NUMBERS,
 }
 
 
