@@ -88,7 +88,81 @@ def benchmark() -> str:
             f"| {row['title']} | {auc['point']:.3f} ({auc['low']:.3f} to {auc['high']:.3f}) | "
             f"{over} | {row['auprc']:.3f} | {row['ece_scaled']:.3f} | {len(row['seeds'])} |"
         )
-    lines += ["", f"{found['verdict']} {found['overlap'].capitalize()}."]
+    lines += ["", benchmark_verdict()]
+    return "\n".join(lines)
+
+
+def benchmark_verdict() -> str:
+    """What the PTB-XL benchmark says in sentences."""
+    found = _read("ptbxl_benchmark/results.json")
+    rows = {row["name"]: row for row in found["rows"]}
+    said = f"{found['verdict']} {found['overlap'].capitalize()}."
+    if "jepa-beats-trees" in rows:
+        both = rows["jepa-beats-trees"]
+        gap = both["difference"]
+        said += (
+            f" JEPA features together with boosted trees on beat features reach "
+            f"{both['auc']['point']:.3f}, {gap['point']:+.3f} ({gap['low']:+.3f} to "
+            f"{gap['high']:+.3f}) from that baseline."
+        )
+    return said
+
+
+def benchmark_cost() -> str:
+    """What the rows of the PTB-XL benchmark took."""
+    found = _read("ptbxl_benchmark/results.json")
+    lines = ["| row | seeds | minutes of processor time a seed, without pretraining |"]
+    lines.append("| --- | --- | --- |")
+    for row in found["rows"]:
+        lines.append(f"| `{row['name']}` | {len(row['seeds'])} | {row['cpu_minutes']:.1f} |")
+    wall, cpu = found["spent"]["wall_s"] / 60, found["spent"]["cpu_s"] / 60
+    each = "; ".join(f"{k}: {v:.1f}" for k, v in found["pretraining_minutes"].items())
+    lines.append("")
+    lines.append(
+        f"All rows, seeds and pretrainings together: {cpu:.0f} minutes of processor time, which is "
+        f"{cpu / 2:.0f} minutes of two cores; {wall:.0f} minutes of wall time on two cores that "
+        f"other work used too. Pretraining, wall minutes each (number of runs): {each}."
+    )
+    return "\n".join(lines)
+
+
+def combination() -> str:
+    """Ways to put JEPA and beat features together, on the records that chose."""
+    found = _read("ecg_combination_choice.json")
+    lines = ["| features and classifier | mean AUC on the 460 |", "| --- | --- |"]
+    for name, auc in sorted(found["auc"].items(), key=lambda item: item[1]):
+        chosen = " (chosen)" if name == found["way"] else ""
+        lines.append(f"| {name}{chosen} | {auc:.3f} |")
+    return "\n".join(lines)
+
+
+def robustness() -> str:
+    """Mean AUC under disturbances of the test records: undisturbed, and the worst of each kind."""
+    found = _read("ptbxl_benchmark/results.json")["robustness"]
+    families = list(next(iter(found.values())))
+    lines = ["| row | " + " | ".join(families) + " |", "| --- |" + " --- |" * len(families)]
+    for name, by_family in found.items():
+        cells = " | ".join(_worst(by_family[family]) for family in families)
+        lines.append(f"| `{name}` | {cells} |")
+    return "\n".join(lines)
+
+
+def _worst(levels: dict[str, float]) -> str:
+    level, auc = min(levels.items(), key=lambda item: item[1])
+    return f"{auc:.3f} ({level})"
+
+
+def mask_ratio() -> str:
+    """Mean AUC by the masked share."""
+    found = _read("ecg_mask_ratio.json")
+    lines = ["| masked share | mean AUC (each seed) | over random weights |", "| --- | --- | --- |"]
+    for row in found["rows"]:
+        gap = row["difference"]
+        seeds = ", ".join(f"{auc:.3f}" for auc in row["auc"])
+        over = f"{gap['mean']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
+        lines.append(f"| {row['masked']:g} | {seeds} | {over} |")
+    lines.append("")
+    lines.append(f"{found['steps']:,} steps each, commit `{found['commit'][:10]}`.")
     return "\n".join(lines)
 
 
@@ -167,6 +241,11 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "small-budget": small_budget,
     "provenance": provenance,
     "benchmark": benchmark,
+    "benchmark-cost": benchmark_cost,
+    "benchmark-verdict": benchmark_verdict,
+    "combination": combination,
+    "robustness": robustness,
+    "mask-ratio": mask_ratio,
     "diagnostics": diagnostics,
     "label-efficiency": label_efficiency,
     "shipped": shipped,

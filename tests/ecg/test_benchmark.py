@@ -10,7 +10,7 @@ from biojepa.ecg.benchmark import BenchmarkSettings, run_benchmark
 from biojepa.ecg.benchmark_cost import estimate_cost, flops_per_window
 from biojepa.ecg.benchmark_data import BenchmarkData, Unlabelled, simulated_data
 from biojepa.ecg.benchmark_encoders import PROBE_C, READING, Encoders, FeatureMemo
-from biojepa.ecg.benchmark_rows import RowMaker, choose_rows
+from biojepa.ecg.benchmark_rows import COMBINATION, RowMaker, choose_rows
 from biojepa.ecg.recipes import get_recipe
 from biojepa.errors import ConfigError
 from tests.conftest import ROOT
@@ -43,6 +43,13 @@ def test_the_probe_is_the_one_that_was_fixed_on_other_records() -> None:
     chosen = json.loads((ROOT / "results" / "ecg_probe_choice.json").read_text())
     assert READING == {"pool": chosen["pool"], "layer": chosen["layer"]}
     assert chosen["C"] == PROBE_C
+
+
+def test_the_combined_row_follows_the_way_that_other_records_chose():
+    chosen = json.loads((ROOT / "results" / "ecg_combination_choice.json").read_text())
+    assert chosen["way"] == COMBINATION
+    assert chosen["C"] == PROBE_C
+    assert chosen["n_records"] == 460
 
 
 def test_features_are_computed_once_a_record() -> None:
