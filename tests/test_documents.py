@@ -23,7 +23,7 @@ def test_the_numbers_of_the_documents_are_those_of_the_results():
 
 
 def test_no_block_of_numbers_is_empty():
-    for name in ("README.md", "docs/measurements.md", "docs/eeg.md"):
+    for name in ("README.md", "docs/measurements.md", "docs/eeg.md", "docs/fmri.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         blocks = re.findall(r"<!-- numbers: ([a-z-]+) -->\n(.*?)<!-- /numbers -->", text, re.DOTALL)
         assert blocks
