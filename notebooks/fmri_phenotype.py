@@ -13,6 +13,7 @@
 # The same from the command line, with every row: `biojepa benchmark fmri path/to/fmri -o bench`.
 
 # %%
+# %matplotlib inline
 import json
 import os
 from dataclasses import replace
@@ -97,7 +98,7 @@ for task, found, _ in outcome.tasks:
 
 # %%
 task, found, _ = outcome.tasks[0]
-figure = plot_intervals(
+plot_intervals(
     [r.title for r in found],
     [r.value.point for r in found],
     [(r.value.low, r.value.high) for r in found],
@@ -111,7 +112,7 @@ figure = plot_intervals(
 # Each dot is a person, predicted by a model that never saw the person.
 
 # %%
-figure = plot_predicted(
+plot_predicted(
     task.data.y[task.protocol.test, 0],
     {r.title: r.predictions for r in found if r.name not in ("chance", "site")},
     notes={r.title: f"MAE {r.value.point:.1f}, r {r.others['r']:.2f}" for r in found},

@@ -41,6 +41,7 @@ from biojepa.fmri.benchmark_baselines import (
 from biojepa.fmri.benchmark_encoders import Encoders
 from biojepa.fmri.benchmark_tasks import BrainTask
 from biojepa.fmri.classifier import BrainClassifier
+from biojepa.fmri.recipes import get_recipe
 from biojepa.fmri.region_features import Reading
 from biojepa.fmri.regressor import BrainRegressor
 
@@ -48,7 +49,7 @@ Places = NDArray[np.int64]
 Read = Callable[[Places], Floats]
 # fixed by `python -m biojepa.fmri.small_budget` on people that no table scores; a test compares
 READING: Reading = "connectivity"
-LAYERS: tuple[int, ...] = (0, 1, 2, 3)
+LAYERS = "all"
 HEADLINE = ("fc-jepa", "jepa-linear")  # of which verdicts speak: fixed before anything was scored
 # name, title, kind; in the order of the table
 ROWS: tuple[tuple[str, str, Kind], ...] = (
@@ -69,6 +70,11 @@ ROWS: tuple[tuple[str, str, Kind], ...] = (
 )
 TRAINED = ("jepa-attentive", "jepa-finetune")  # networks trained on labels: minutes
 _SEEDS = {name: 1 for name in ("chance", "site", "confounds", "fc-ridge", "fc-svm", "tangent")}
+
+
+def every_layer(preset: str) -> tuple[int, ...]:
+    """Numbers of all layers of a preset's encoder."""
+    return tuple(range(get_recipe(preset).model.depth))
 
 
 class OnRuns:
@@ -172,7 +178,7 @@ class RowMaker:
         if name in _SEEDS:
             return {}
         own: dict[str, Any] = {"encoders": self.encoders.settings}
-        own |= {"reading": READING, "layers": list(LAYERS)}
+        own |= {"reading": READING, "layers": LAYERS}
         return own | ({"head_steps": self.head_steps} if name in TRAINED else {})
 
     def _chance(self, seed: int, X: Places) -> Any:
@@ -230,7 +236,7 @@ class RowMaker:
 
     def _probe(self, kind: str, reading: Reading | None, seed: int, X: Places) -> OnRuns:
         cohort = self.own.cohort
-        layers = LAYERS if reading else (-1,)
+        layers = every_layer(self.encoders.preset) if reading else (-1,)
 
         def prepare(train: Places) -> Read:
             held = self._held(train)

@@ -123,7 +123,8 @@ def compare(root: Path, keep: Path, *, n_seeds: int, steps: int | None, say: Say
                             weights, seed, nobody, probed, reading=reading, layers=chosen
                         )
                         runs.append(probe(features, probed))
-                    row = {"setting": setting, "weights": weights, "reading": reading or "pooled"}
+                    row: dict[str, Any] = {"setting": setting, "weights": weights}
+                    row |= {"reading": reading or "pooled"}
                     row |= {"layers": list(chosen), "relative": []}
                     row["relative"] = [run["age_mae"] / mean for run in runs]
                     rows.append(row | {key: [run[key] for run in runs] for key in runs[0]})

@@ -215,7 +215,9 @@ def _features(model: BrainJEPA, probed: BrainCohort, reading: str) -> NDArray:
         runs = list(probed.runs)
         if reading == "pooled":
             return model.set_params(pool="mean_std", layer=-1).transform(runs)
-        return region_features(model, runs, reading=READING, layers=LAYERS)
+        return region_features(
+            model, runs, reading=READING, layers=range(model.model_config_.depth)
+        )
 
 
 def _untrained(trained: BrainJEPA, seed: int) -> BrainJEPA:
@@ -249,7 +251,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "command": f"python -m biojepa.fmri.studies {args.study}",
         **source,
         **asdict(budget),
-        "reading": {"reading": READING, "layers": list(LAYERS)},
+        "reading": {"reading": READING, "layers": LAYERS},
         "spent": asdict(Spent.now() - began),
         **found,
     }

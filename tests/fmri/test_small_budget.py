@@ -8,14 +8,14 @@ import numpy as np
 
 from biojepa.estimators.ridge_probe import RidgeProbe
 from biojepa.fmri import small_budget
-from biojepa.fmri.benchmark_rows import LAYERS, READING
+from biojepa.fmri.benchmark_rows import READING, every_layer
 from biojepa.fmri.simulate import simulate_cohort
 from tests.conftest import ROOT
 
 
 def test_the_benchmark_reads_as_unscored_people_chose():
     found = json.loads((ROOT / "results" / "fmri" / "small_budget.json").read_text())
-    assert found["chosen"] == {"reading": READING, "layers": list(LAYERS)}
+    assert found["chosen"] == {"reading": READING, "layers": list(every_layer("small"))}
     assert found["chosen"] == small_budget.choose(found["rows"])
 
 
