@@ -28,6 +28,21 @@ _MUSE = {1: "non-target", 2: "target"}
 MUSE_CHANNELS, MUSE_HZ = ("TP9", "AF7", "AF8", "TP10"), 256.0
 
 
+def eegmmidb_files(root: Path) -> list[Path]:
+    """Files of imagery of EEGMMIDB.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    named = {p: re.fullmatch(r"S\d{3}R(\d{2})\.edf", p.name) for p in _files(root, "*.edf")}
+    files = [p for p, name in named.items() if name and int(name[1]) in IMAGERY_RUNS]
+    if not files:
+        raise DataError(f"{root}: expected EEGMMIDB's S001R04.edf, ..., found none")
+    return files
+
+
 def read_eegmmidb(root: Path) -> BCIRecordings:
     """Imagery of the left and right fist.
 
@@ -38,10 +53,7 @@ def read_eegmmidb(root: Path) -> BCIRecordings:
     FormatError
         If a file is damaged.
     """
-    named = {p: re.fullmatch(r"(S\d{3})R(\d{2})\.edf", p.name) for p in _files(root, "*.edf")}
-    files = [p for p, name in named.items() if name and int(name[2]) in IMAGERY_RUNS]
-    if not files:
-        raise DataError(f"{root}: expected EEGMMIDB's S001R04.edf, ..., found none")
+    files = eegmmidb_files(root)
     runs: list[BCIRun] = []
     channels: tuple[str, ...] = ()
     for path in files:

@@ -157,7 +157,8 @@ def _same(make: Callable[[], Any]) -> Callable[[int, SubjectFold], Any]:
     return lambda seed, fold: make()
 
 
-def _epochs(n_train: int, steps: int) -> int:
+def epochs_for(n_train: int, steps: int) -> int:
+    """Epochs of at least so many steps on so many trials."""
     per_epoch = max(1, n_train // min(BATCH, n_train))
     return max(1, math.ceil(steps / per_epoch))
 
@@ -168,7 +169,7 @@ def _eegnet(data: BCIData, head_steps: int) -> Callable[[int, SubjectFold], EEGN
             sfreq=data.rate_hz,
             ch_names=data.channels,
             units=data.units,
-            epochs=_epochs(len(fold.train), head_steps),
+            epochs=epochs_for(len(fold.train), head_steps),
             batch_size=BATCH,
             lr=HEAD_LR,
             class_weight=_class_weight(data),
@@ -193,7 +194,7 @@ def _network(
         how = "new" if architecture == "pre-local" else "linear"
 
     def make(seed: int, fold: SubjectFold) -> SignalJEPAClassifier:
-        epochs = _epochs(len(fold.train), head_steps)
+        epochs = epochs_for(len(fold.train), head_steps)
         return SignalJEPAClassifier(
             architecture=architecture,
             regime=how,

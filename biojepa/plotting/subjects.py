@@ -112,6 +112,56 @@ def plot_pairs(
     return figure
 
 
+def plot_grid(
+    curves: Mapping[str, Mapping[str, Mapping[int, float]]],
+    controls: Mapping[str, float],
+    *,
+    bound: float,
+    label: str,
+) -> Figure:
+    """Score over the window of pretraining, a line for each mask, a panel for each head.
+
+    Parameters
+    ----------
+    curves : mapping of head to mapping of mask to mapping of tokens to score
+    controls : mapping of head to float
+        Of random weights, drawn through.
+    bound : float
+        What guessing stays below with 95 % in one subject.
+    label : str
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    DataError
+        If there is no head.
+    """
+    if not curves:
+        raise DataError("expected at least one head, got none")
+    figure = Figure(figsize=(4.2 * len(curves) + 0.8, 3.6), layout="constrained")
+    axes = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for ax, (head, masks) in zip(axes, curves.items(), strict=True):
+        for number, (mask, scores) in enumerate(masks.items()):
+            places = np.arange(len(scores)) + 0.04 * (number - 1)
+            style = {"color": COLOURS[number % len(COLOURS)], "marker": "os^D"[number % 4]}
+            ax.plot(places, list(scores.values()), label=f"mask {mask}", gid=mask, **style)
+        ax.axhline(controls[head], color="black", linewidth=1.2, gid="random", label="random")
+        ax.axhline(
+            bound, color=_GREY, linestyle="--", linewidth=1, gid="bound", label="chance, 95 %"
+        )
+        ticks = [str(tokens) for tokens in next(iter(masks.values()))]
+        ax.set_xticks(range(len(ticks)), ticks)
+        ax.set_xlabel("window of pretraining, tokens of a second", fontsize=9)
+        ax.set_title(head, fontsize=9)
+        _clean(figure, ax)
+    axes[0].set_ylabel(label, fontsize=9)
+    axes[-1].legend(fontsize=7, frameon=False)
+    return figure
+
+
 def _common(rows: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The subjects, which all rows share."""
     if not rows:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from biojepa.errors import DataError
-from biojepa.plotting.subjects import plot_pairs, plot_subjects
+from biojepa.plotting.subjects import plot_grid, plot_pairs, plot_subjects
 
 ROWS = {"csp": {"a": 0.6, "b": 0.9}, "jepa": {"a": 0.5, "b": 0.7}}
 
@@ -31,3 +31,11 @@ def test_rows_of_other_subjects_are_refused() -> None:
         plot_subjects({"x": {"a": 1.0}, "y": {"b": 1.0}}, bound=0.6, chance=0.5, label="")
     with pytest.raises(DataError, match="at least one pair"):
         plot_pairs({}, names=("x", "y"), bound=0.6, label="")
+
+
+def test_a_grid_has_a_line_a_mask_and_the_control_through_all() -> None:
+    curves = {"frozen": {"40%": {1: 0.5, 4: 0.6}, "80%": {1: 0.55, 4: 0.65}}}
+    figure = plot_grid(curves, {"frozen": 0.52}, bound=0.6, label="accuracy")
+    lines = {line.get_gid(): list(line.get_ydata()) for line in figure.axes[0].lines}
+    assert lines["40%"] == [0.5, 0.6]
+    assert set(lines["random"]) == {0.52}

@@ -1,0 +1,126 @@
+# %% [markdown]
+# # Motor imagery, ERP, SSVEP: is it worth pretraining?
+#
+# One table for each paradigm: chance with its bound, the baselines that every laboratory would try
+# first, EEGNet, and Signal-JEPA with random and with pretrained weights. Every subject is shown,
+# and the closing sentences are computed from the numbers, also when Signal-JEPA loses.
+#
+# Without data this runs on **simulated** people with a tiny model: the figures then show that the
+# program works and say nothing about brains. For the real thing, a folder that holds `eegmmidb/`,
+# `ssvep_exoskeleton/` and `muse_erp/` as published:
+#
+#     BIOJEPA_DATA=path/to/eeg python notebooks/bci_paradigms.py
+#
+# The same from the command line, with every row, and with a network for any dataset of MOABB:
+# `biojepa benchmark bci --paradigm mi --dataset BNCI2014_001 -o bench`.
+
+# %%
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from biojepa.eeg.benchmark import BCISettings, run_bci_benchmark
+from biojepa.eeg.benchmark_data import load_folder, load_simulated
+from biojepa.eeg.studies import FOLDERS, transfer_encoder
+from biojepa.plotting.subjects import plot_pairs, plot_subjects
+
+RESULTS = Path(globals().get("__file__", "notebooks/x")).resolve().parents[1] / "results" / "bci"
+root = os.environ.get("BIOJEPA_DATA")
+heads = ("pre-local-full", "contextual-frozen") if root else ("pre-local-full",)
+networks = [f"{weights}-{head}" for weights in ("random", "jepa") for head in heads]
+settings = BCISettings(rows=("chance", "classical", "eegnet", *networks), n_seeds=1)
+if root:
+    data = {name: load_folder(name, Path(root) / folder) for name, folder in FOLDERS.items()}
+else:
+    data = {name: load_simulated(name, n_subjects=2) for name in FOLDERS}
+    settings = replace(settings, preset="tiny", steps=4, head_steps=6)
+
+# %% [markdown]
+# ## Data, folds, leakage
+# Within a subject, a run (or a stretch of time) is judged by a model fitted on the others, so that
+# neighbouring trials stand on one side. Across subjects, everybody else is fitted on. The encoder
+# of a judged subject was pretrained on the others alone.
+
+# %%
+for name, found in data.items():
+    print(f"{name}: {found.title}, {len(found.subjects)} subjects, {len(found.channels)} channels")
+    for task in found.tasks:
+        print(f"  {task.name}: {len(task.trials)} trials of {', '.join(task.trials.classes)}")
+
+# %% [markdown]
+# ## The tables
+# Everything that is done is kept in `benchmark/`; started again, it goes on. The Muse set has one
+# person only: its encoder is one of EEGMMIDB, of 64 other electrodes.
+
+# %%
+outcomes = {}
+for name, found in data.items():
+    own = settings
+    if len(found.subjects) == 1:
+        model = transfer_encoder(Path(root or ".") / FOLDERS["mi"], Path("benchmark"))
+        own = replace(settings, encoder=model)
+    outcomes[name] = run_bci_benchmark(found, Path("benchmark") / name, settings=own)
+for outcome in outcomes.values():
+    for table in outcome.tables:
+        print(f"\n{outcome.title}, {table.task}, {table.text}; bound of chance {table.bound:.3f}")
+        lines = {r.title: {**r.subjects, "mean": r.mean} for r in table.results}
+        print(pd.DataFrame(lines).T.round(3).to_string())
+
+# %% [markdown]
+# ## Every subject
+# Dots are subjects, the bar is their mean, the dashed line is what 95 of 100 who guess stay below.
+
+# %%
+for outcome in outcomes.values():
+    for table in outcome.tables:
+        rows = {r.title: r.subjects for r in table.results}
+        plain = [r.title for r in table.results if r.kind != "jepa"]
+        figure = plot_subjects(
+            rows, bound=table.bound, chance=table.chance, label=table.metric, ordinary=plain
+        )
+
+# %% [markdown]
+# ## What pretraining gives
+# The same network with random weights is the control: beating chance proves nothing about JEPA.
+
+# %%
+for outcome in outcomes.values():
+    for table in outcome.tables:
+        by_name = {r.name: r.subjects for r in table.results}
+        gaps = table.gaps()
+        pairs = {p: (by_name[a], by_name[b]) for p, a, b in table.pairs if p in gaps}
+        figure = plot_pairs(
+            pairs, names=("random", "pretrained"), bound=table.bound, label=table.metric
+        )
+        for panel, gap in gaps.items():
+            print(f"{outcome.title}, {table.evaluation}: {panel}: {gap}")
+
+# %% [markdown]
+# ## Window and mask
+# S-JEPA's own question, measured by `python -m biojepa.eeg.studies window-mask` on EEGMMIDB.
+
+# %%
+path = RESULTS / "window_mask.json"
+if path.is_file():
+    found = json.loads(path.read_text(encoding="utf-8"))
+    print("random weights:", {r["head"]: round(r["mean"], 3) for r in found["random"]})
+    table = pd.DataFrame(found["rows"]).pivot(
+        index=["head", "radius"], columns="tokens", values="mean"
+    )
+    print(table.round(3).to_string())
+else:
+    print("window_mask.json is not there: run the command above")
+
+# %% [markdown]
+# ## What it says, and what it does not
+
+# %%
+for outcome in outcomes.values():
+    for table in outcome.tables:
+        print(table.verdict)
+    print(f"Pretraining: {outcome.overlap}.")
+    for limit in outcome.limits:
+        print("-", limit)
