@@ -15,6 +15,7 @@
 # `biojepa benchmark bci --paradigm mi --dataset BNCI2014_001 -o bench`.
 
 # %%
+# %matplotlib inline
 import json
 import os
 from dataclasses import replace
@@ -25,6 +26,7 @@ import pandas as pd
 from biojepa.eeg.benchmark import BCISettings, run_bci_benchmark
 from biojepa.eeg.benchmark_data import load_folder, load_simulated
 from biojepa.eeg.studies import FOLDERS, transfer_encoder
+from biojepa.evaluation.subjects_report import SubjectTable
 from biojepa.plotting.subjects import plot_pairs, plot_subjects
 
 RESULTS = Path(globals().get("__file__", "notebooks/x")).resolve().parents[1] / "results" / "bci"
@@ -72,15 +74,28 @@ for outcome in outcomes.values():
 # %% [markdown]
 # ## Every subject
 # Dots are subjects, the bar is their mean, the dashed line is what 95 of 100 who guess stay below.
+# Drawn here: within subjects, the first task; every table is drawn in `benchmark/*/report.html`.
+
 
 # %%
-for outcome in outcomes.values():
-    for table in outcome.tables:
-        rows = {r.title: r.subjects for r in table.results}
-        plain = [r.title for r in table.results if r.kind != "jepa"]
-        figure = plot_subjects(
-            rows, bound=table.bound, chance=table.chance, label=table.metric, ordinary=plain
-        )
+def drawn(table: SubjectTable) -> dict:
+    """What `plot_subjects` takes of a table."""
+    return {
+        "rows": {r.title: r.subjects for r in table.results},
+        "bound": table.bound,
+        "chance": table.chance,
+        "label": table.metric,
+        "ordinary": [r.title for r in table.results if r.kind != "jepa"],
+    }
+
+
+plot_subjects(**drawn(outcomes["mi"].tables[0]))
+
+# %%
+plot_subjects(**drawn(outcomes["erp"].tables[0]))
+
+# %%
+plot_subjects(**drawn(outcomes["ssvep"].tables[0]))
 
 # %% [markdown]
 # ## What pretraining gives
@@ -89,14 +104,12 @@ for outcome in outcomes.values():
 # %%
 for outcome in outcomes.values():
     for table in outcome.tables:
-        by_name = {r.name: r.subjects for r in table.results}
-        gaps = table.gaps()
-        pairs = {p: (by_name[a], by_name[b]) for p, a, b in table.pairs if p in gaps}
-        figure = plot_pairs(
-            pairs, names=("random", "pretrained"), bound=table.bound, label=table.metric
-        )
-        for panel, gap in gaps.items():
-            print(f"{outcome.title}, {table.evaluation}: {panel}: {gap}")
+        for panel, gap in table.gaps().items():
+            print(f"{outcome.title}, {table.task}, {table.evaluation} subjects: {panel}: {gap}")
+first = outcomes["mi"].tables[0]
+by_name = {r.name: r.subjects for r in first.results}
+pairs = {p: (by_name[a], by_name[b]) for p, a, b in first.pairs if p in first.gaps()}
+plot_pairs(pairs, names=("random", "pretrained"), bound=first.bound, label=first.metric)
 
 # %% [markdown]
 # ## Window and mask
