@@ -52,7 +52,7 @@ def settings_of(root: Path) -> dict[str, tuple[dict[str, BrainCohort], BrainCoho
     found = {"simulated": ({"simulated": train}, test)}
     real = load_cohorts(root)
     if "abide" in real:
-        both = {name: real[name] for name in ("abide", "hcp") if name in real}
+        both: dict[str, BrainCohort] = {k: real[k] for k in ("abide", "hcp") if k in real}
         found["abide"] = both, real["abide"]
     return found
 
