@@ -8,7 +8,7 @@ import pytest
 from biojepa.errors import CheckpointError, DataError, LeakageError
 from biojepa.evaluation.metrics import macro_auc
 from biojepa.evaluation.protocol import Protocol, Split, make_protocol
-from biojepa.evaluation.rows import ScoreFolder, run_row
+from biojepa.evaluation.rows import PriorClassifier, ScoreFolder, run_row
 from tests.evaluation.toys import CHANCE, MeanClassifier, cohort, row
 
 
@@ -113,3 +113,12 @@ def test_the_fingerprint_follows_every_part_of_the_data() -> None:
         replace(data, classes=("A", "B", "D")),
     ]
     assert len({data.fingerprint(), *(other.fingerprint() for other in others)}) == 5
+
+
+def test_chance_does_not_follow_the_order_of_the_records_through_the_folds():
+    y = np.tile(np.repeat([1.0, 0.0], 10), 40)[:, None]  # every fold: positives first
+    X = np.arange(800, dtype=np.float32).reshape(800, 1, 1)
+    chance = PriorClassifier(random_state=0).fit(X, y)
+    scores = np.concatenate([chance.decision_function(X[k : k + 20]) for k in range(0, 800, 20)])
+    assert abs(macro_auc(y, scores) - 0.5) < 0.06
+    assert np.array_equal(chance.decision_function(X[:20]), scores[:20])
