@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,9 @@ def speed() -> str:
     return "\n".join(lines)
 
 
-def motor_imagery() -> str:
-    """Tables of the motor imagery benchmark, and what each says."""
-    found = _read("bci/mi.json")
+def bci(name: str) -> str:
+    """Tables of a run of the BCI benchmark, and what each says."""
+    found = _read(f"bci/{name}.json")
     parts = []
     for table in found["tables"]:
         parts += [f"**{table['task']}, {table['evaluation']} subjects** ({table['metric']})", ""]
@@ -77,7 +78,8 @@ def motor_imagery() -> str:
 NUMBERS: dict[str, Callable[[], str]] = {
     "eeg-shipped": shipped,
     "eeg-speed": speed,
-    "eeg-motor-imagery": motor_imagery,
+    "eeg-motor-imagery": partial(bci, "mi"),
+    "eeg-ssvep": partial(bci, "ssvep"),
 }
 
 
