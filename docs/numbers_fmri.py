@@ -84,9 +84,6 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "fmri-benchmark": benchmark,
     "fmri-reading": reading,
     "fmri-positions": study("positions"),
-    "fmri-sampler": study("sampler"),
-    "fmri-normalisation": study("normalisation"),
-    "fmri-new-atlas": study("new_atlas"),
 }
 
 
