@@ -147,8 +147,8 @@ class PriorClassifier:
     """Chance: the base rate of each class, with noise that breaks the ties.
 
     Without noise the rates of different training parts would be scores of their own, and their
-    AUC below one half: a fold with more positives has left fewer to the others. Every set of records
-    gets a draw of its own: one draw for all folds would follow the order of the records.
+    AUC below one half: a fold with more positives has left fewer to the others. Every set
+    of records gets a draw of its own: one draw for all folds would follow the order of the records.
     """
 
     def __init__(self, *, random_state: int) -> None:
