@@ -81,7 +81,7 @@ def plot_intervals(
         ax.axvline(at, color=_GREY, linestyle="--", linewidth=1, zorder=0, gid="reference")
     ax.set_yticks(range(len(names)), names, fontsize=9)
     ax.set_ylim(len(names) - 0.4, -0.7)
-    ax.set_xlabel(f"{label}: mean over seeds, 95 % interval over patients; ticks: every seed")
+    ax.set_xlabel(f"{label}\nmean over seeds, 95 % interval over patients; ticks: every seed")
     return _clean(figure, ax)
 
 
