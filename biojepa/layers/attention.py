@@ -1,12 +1,10 @@
 """Multi-head self-attention whose kernel follows device, dtype, grad mode and token count.
 
-Measured on CPU: in float32 the fused kernel wins from 200 tokens on (up to 3.5 times without
-gradient) and ties at 50. In bf16 matrix products are several times as fast as in float32, which the
-fused kernel makes no use of: with gradient it takes 1.4 to 9 times as long as explicit attention
-at 50 to 1,200 tokens. The whole score matrix is quickest while it stays in the cache; beyond that,
-blocks of it are (`blockwise`: at 2,400 tokens with gradient 0.6 to 0.8 of the fused kernel's
-time, at 4,500 without 0.4 to 0.6), and they take no memory. In bf16 without gradient the fused
-kernel is taken on CPUs with AMX tiles, which it does make use of. On CUDA and MPS it always wins.
+On CPU, in float32 the fused kernel is taken. In bf16 matrix products are several times as fast on
+CPUs made for them, which the fused kernel's backward pass makes no use of: explicit attention is
+taken, whole while the score matrix stays in the cache, in blocks beyond that (`blockwise`), which
+keep memory flat; without gradient the fused kernel on CPUs with AMX tiles. On CUDA and MPS it is
+always taken. What this is worth in whole training steps: `tests/benchmarks`.
 
 Shapes: B batch, N tokens, D width, H heads.
 """
