@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import gc
 import json
 import os
 import re
@@ -166,6 +167,8 @@ def _listen(reader: int, wall_s: float) -> list[Outcome]:
 def _child(cases: list[Case], writer: int, cpu_s: float) -> None:
     try:
         faulthandler.disable()  # a crash is an outcome here
+        # what the parent left to collect would give room under the cap, and time to walk through
+        gc.freeze()
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

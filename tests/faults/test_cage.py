@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -111,3 +112,19 @@ def test_a_watch_sees_what_a_c_library_opens(tmp_path) -> None:
         pass
     assert quiet.opened == set()
     assert watch.opened == {"a.h5"}
+
+
+def test_what_the_parent_left_to_collect_gives_a_child_no_room(tmp_path) -> None:
+    def hungry() -> int:
+        gc.collect()
+        return len(bytearray(200 * MB))
+
+    gc.disable()
+    try:
+        cycle: list = [np.empty(300 * MB, np.uint8)]
+        cycle.append(cycle)
+        del cycle
+        found = run(hungry, root=tmp_path, memory=64 * MB)
+    finally:
+        gc.enable()
+    assert found.check("raised").error == "MemoryError"
