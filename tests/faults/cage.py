@@ -173,6 +173,8 @@ def _child(cases: list[Case], writer: int, cpu_s: float) -> None:
             sys.modules["torch"].set_num_threads(1)
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         root, most = "", resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (size, most))
+        _take_what_is_free()
         escapes: list[str] = []
         sys.addaudithook(lambda event, arguments: _audit(event, arguments, root, escapes))
         for case in cases:
@@ -187,6 +189,15 @@ def _child(cases: list[Case], writer: int, cpu_s: float) -> None:
             os.write(writer, json.dumps(outcome, default=str).encode() + b"\n")
     finally:
         os._exit(0)
+
+
+def _take_what_is_free() -> None:
+    """Leave no large free block in the heap, where a call would find room beyond its cap."""
+    malloc = ctypes.CDLL(None).malloc
+    malloc.argtypes, malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+    for size in (64 * MB, 8 * MB, MB, MB // 8):
+        while malloc(size):
+            pass
 
 
 def _outcome(call: Callable[[], Any]) -> dict[str, Any]:

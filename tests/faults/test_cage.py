@@ -128,3 +128,14 @@ def test_what_the_parent_left_to_collect_gives_a_child_no_room(tmp_path) -> None
     finally:
         gc.enable()
     assert found.check("raised").error == "MemoryError"
+
+
+def test_what_the_parent_has_freed_gives_a_child_no_room(tmp_path) -> None:
+    free_one = np.empty(31 * MB, np.uint8)
+    del free_one  # from now on, blocks of up to 31 MB come from the heap
+    many = [bytearray(MB) for _ in range(300)]
+    last = bytearray(2 * MB)  # keeps the heap from shrinking
+    del many
+    found = run(lambda: len(bytearray(200 * MB)), root=tmp_path, memory=64 * MB)
+    assert found.check("raised").error == "MemoryError"
+    assert len(last) == 2 * MB
