@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -18,13 +18,19 @@ from biojepa.cli.parse import names, option, parse
 from biojepa.data.prepare import prepare_store
 from biojepa.data.recording import Recording
 from biojepa.errors import DataError, FormatError, PlausibilityWarning
+from biojepa.fmri.bids import with_bids
 from biojepa.fmri.files import SUFFIXES, open_paths, stem
-from biojepa.fmri.images import fmriprep_confounds, read_volume
+from biojepa.fmri.fmriprep import DEFAULT as STRATEGY
+from biojepa.fmri.fmriprep import fmriprep_confounds
+from biojepa.fmri.images import read_volume
+from biojepa.fmri.trials import DELAY_S, cut_events
 
 IMAGES = (".nii", ".nii.gz")
 MORE = """\
 examples:
   biojepa prepare fmri deriv/*_bold.nii.gz --atlas atlas.nii.gz -o my_store
+  biojepa prepare fmri deriv/*_bold.nii.gz --atlas atlas.nii.gz --confounds fmriprep \
+      --events bids/ --trials -o my_trials
   biojepa prepare fmri my_series/ --tr 2 -o my_store
 then: biojepa pretrain fmri my_store -o my_run"""
 
@@ -49,6 +55,18 @@ class Options:
     """Brain mask, for NIfTI."""
     confounds: Annotated[Literal["none", "fmriprep"], option("WHAT")] = "none"
     """fmriprep: regress motion and tissue signals out and leave moved frames out."""
+    strategy: Annotated[str, option("A,B,...")] = ",".join(STRATEGY)
+    """Of fmriprep: motion, high_pass, wm_csf, global_signal, compcor; scrub leaves frames out."""
+    fd: Annotated[float, option("MM")] = 0.5
+    """Of scrub: movement from frame to frame above which a frame is left out."""
+    events: Annotated[str | None, option("BIDS")] = None
+    """Folder of the raw data in BIDS: the trials and blocks of each run become its labels."""
+    trials: Annotated[bool, option()] = False
+    """One record a trial or block, labelled with its trial_type, in place of one a run."""
+    delay: Annotated[float, option("SECONDS")] = DELAY_S
+    """Of trials: from an event to its piece, as the response of blood is late."""
+    window: Annotated[float | None, option("SECONDS")] = None
+    """Of trials: length of every piece; by default the event's duration."""
     on_error: Annotated[Literal["skip", "raise"], option("WHAT")] = "skip"
     """A bad file: skip (list it, default) or raise (stop)."""
     workers: Annotated[int, option("N")] = 0
@@ -58,41 +76,53 @@ class Options:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads one file as a run; light, for worker processes."""
+    """Reads one file as a run, or as its trials; light, for worker processes."""
 
-    atlas: str | None
+    options: Options
     labels: tuple[tuple[int, str], ...] | None
-    mask: str | None
-    confounds: str
-    files: RunOptions
 
-    def __call__(self, path: str) -> Recording:
-        """A run (regions, frames)."""
+    def __call__(self, path: str) -> list[Recording]:
+        """Runs (regions, frames): one, or one for each trial."""
+        options = self.options
         if path.lower().endswith(IMAGES) and not path.lower().endswith(".ptseries.nii"):
-            if self.atlas is None:
-                raise DataError(f"{path}: a volume needs an atlas: pass --atlas LABELS.nii.gz")
-            noise, frames = (None, None)
-            if self.confounds == "fmriprep":
-                noise, frames = fmriprep_confounds(path)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", PlausibilityWarning)  # it is in the notes
-                run = read_volume(
-                    path,
-                    self.atlas,
-                    names=None if self.labels is None else dict(self.labels),
-                    tr_s=self.files.tr,
-                    mask=self.mask,
-                    confounds=noise,
-                    sample_mask=frames,
-                )
-            return replace(run, record_id=stem(Path(path)))
-        if self.files.tr is None and not path.lower().endswith(".ptseries.nii"):
+            run = self._image(path)
+        else:
+            run = self._table(path)
+        run = with_bids(run, path, events=False if options.events is None else options.events)
+        if not options.trials:
+            return [run]
+        return cut_events(run, delay_s=options.delay, window_s=options.window)
+
+    def _image(self, path: str) -> Recording:
+        options = self.options
+        if options.atlas is None:
+            raise DataError(f"{path}: a volume needs an atlas: pass --atlas LABELS.nii.gz")
+        noise, frames = (None, None)
+        if options.confounds == "fmriprep":
+            strategy: Any = names(options.strategy, option="--strategy") or ()
+            noise, frames = fmriprep_confounds(path, strategy=strategy, fd_threshold=options.fd)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PlausibilityWarning)  # it is in the notes
+            run = read_volume(
+                path,
+                options.atlas,
+                names=None if self.labels is None else dict(self.labels),
+                tr_s=options.files.tr,
+                mask=options.mask,
+                confounds=noise,
+                sample_mask=frames,
+            )
+        return replace(run, record_id=stem(Path(path)))
+
+    def _table(self, path: str) -> Recording:
+        files = self.options.files
+        if files.tr is None and not path.lower().endswith(".ptseries.nii"):
             raise DataError(f"{path}: the file says no repetition time: pass --tr SECONDS")
         run = open_paths(
             path,
-            tr_s=self.files.tr or 1.0,
-            regions=names(self.files.regions, option="--regions"),
-            orientation=self.files.orientation,
+            tr_s=files.tr or 1.0,
+            regions=names(files.regions, option="--regions"),
+            orientation=files.orientation,
         ).read(0)
         return run if run.channels else replace(run, channels=_numbered(len(run.values)))
 
@@ -106,7 +136,9 @@ def run(argv: Sequence[str]) -> int:
     if not paths:
         raise UsageError("expected SRC: images, tables or folders of them")
     labels = None if options.labels is None else _read_labels(options.labels)
-    read = Reader(options.atlas, labels, options.mask, options.confounds, options.files)
+    if options.trials and options.events is None:
+        raise UsageError("expected --events BIDS with --trials, the folder with _events.tsv files")
+    read = Reader(options, labels)
     channels = _first(read, paths)
     say(f"{len(paths):,} files found, {len(channels)} regions")
     report = prepare_store(
@@ -118,18 +150,32 @@ def run(argv: Sequence[str]) -> int:
         workers=options.workers,
         on_error=options.on_error,
         unit="arbitrary",
-        recipe={"modality": "fmri", "atlas": options.atlas, "confounds": options.confounds},
+        recipe=_recipe(options),
     )
     rows = [("store", str(options.out)), ("regions", str(len(channels)))]
     say(str(report), *table(rows), f"next: biojepa pretrain fmri {options.out} -o my_run")
     return OK
 
 
+def _recipe(options: Options) -> dict[str, Any]:
+    """What the store remembers of how it was made."""
+    recipe: dict[str, Any] = {
+        "modality": "fmri",
+        "atlas": options.atlas,
+        "confounds": options.confounds,
+    }
+    if options.confounds != "none":
+        recipe |= {"strategy": options.strategy, "fd_mm": options.fd}
+    if options.trials:
+        recipe |= {"trials": True, "delay_s": options.delay, "window_s": options.window}
+    return recipe
+
+
 def _first(read: Reader, paths: list[str]) -> tuple[str, ...]:
     """Regions of the store: those of the first file that can be read."""
     for i, path in enumerate(paths):
         try:
-            return read(path).channels
+            return read(path)[0].channels
         except (DataError, FormatError):
             if i == len(paths) - 1:
                 raise

@@ -16,6 +16,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -69,21 +70,23 @@ def read_volume(
         In place of the header's repetition time, seconds.
     mask : path, optional
     confounds, sample_mask : optional
-        As nilearn's `load_confounds` gives them; see `fmriprep_confounds`.
+        As nilearn's `load_confounds` gives them; see `fmriprep.fmriprep_confounds`.
     max_bytes : int
         Largest image, unpacked.
 
     Returns
     -------
     Recording
-        Values (R, T) of raw signal, NaN for regions that are missing or flat (with a warning).
+        Values (R, T) of raw signal, NaN for regions that are missing or flat (with a warning). If
+        frames were left out, `labels` holds those that were kept, `frames`, of `n_frames`.
 
     Raises
     ------
     FormatError
         If a file is damaged, hostile, larger than `max_bytes`, or not of this kind.
     DataError
-        If the repetition time is missing or impossible, or the atlas does not meet the image.
+        If the repetition time is missing or impossible, the atlas does not meet the image, or
+        confounds or sample mask are of another number of frames.
     MissingDependencyError
         If nilearn is not installed.
     """
@@ -98,13 +101,14 @@ def read_volume(
     if len(check_nifti(labels, max_bytes=max_bytes)[0]) != 3:
         raise FormatError(f"{shown(labels)}: expected a 3-D label image of an atlas")
     tr = _repetition_time(tr_s, header_tr, where)
+    kept = _kept_frames(confounds, sample_mask, shape[3], where)
     masker = maskers.NiftiLabelsMasker(
         labels_img=str(labels), mask_img=None if mask is None else str(mask), reports=False
     )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # lost labels are named below
-            series = masker.fit_transform(str(path), confounds=confounds, sample_mask=sample_mask)
+            series = masker.fit_transform(str(path), confounds=confounds, sample_mask=kept)
             wanted = _label_values(labels) if names is None else list(names)
     except _UNREADABLE as error:
         raise FormatError(f"{where}: cannot be read with this atlas: {error}") from error
@@ -114,37 +118,10 @@ def read_volume(
         if value in found:
             row[:] = series[:, found[value]]
     regions = tuple(names[v] if names is not None else f"label-{v}" for v in wanted)
-    return _checked(values, regions, tr, Path(path))
-
-
-def fmriprep_confounds(path: str | PathLike, *, fd_threshold: float = 0.5) -> tuple[Any, Any]:
-    """Confounds and sample mask beside an fMRIPrep image: motion, high-pass, tissue signals.
-
-    Returns
-    -------
-    confounds, sample_mask
-        For `read_volume`. Frames of movement above `fd_threshold` (millimetre) are left out, so
-        that the run becomes shorter.
-
-    Raises
-    ------
-    DataError
-        If there is no confounds file of fMRIPrep beside the image.
-    """
-    interfaces = require("nilearn.interfaces.fmriprep", "fmri", why="read confounds")
-    try:
-        confounds, sample_mask = interfaces.load_confounds(
-            str(path),
-            strategy=("motion", "high_pass", "wm_csf", "scrub"),
-            motion="full",
-            scrub=5,
-            fd_threshold=fd_threshold,
-        )
-    except _UNREADABLE as error:
-        raise DataError(
-            f"{shown(path)}: expected an fMRIPrep image with its confounds file beside it: {error}"
-        ) from error
-    return confounds, sample_mask
+    run = _checked(values, regions, tr, Path(path))
+    if kept is None:
+        return run
+    return replace(run, labels={"frames": kept.tolist(), "n_frames": shape[3]})
 
 
 def read_parcels(
@@ -266,6 +243,29 @@ def _first_bytes(path: Path, size: int) -> tuple[bytes, bool]:
             return stream.read(540), True
     except (OSError, EOFError, zlib.error) as error:
         raise FormatError(f"{shown(path)}: its compression is damaged ({error})") from None
+
+
+def _kept_frames(
+    confounds: Any, sample_mask: ArrayLike | None, n_frames: int, where: str
+) -> NDArray[np.int64] | None:
+    """The frames to keep, once they and the confounds are of this image."""
+    if confounds is not None and len(confounds) != n_frames:
+        raise DataError(
+            f"{where}: expected confounds of its {n_frames} frames, got {len(confounds)}: are they "
+            "of another run?"
+        )
+    if sample_mask is None:
+        return None
+    kept = np.asarray(sample_mask)
+    if kept.dtype == bool and kept.shape == (n_frames,):
+        kept = np.flatnonzero(kept)
+    rising = kept.ndim == 1 and kept.dtype.kind in "iu" and bool((np.diff(kept) > 0).all())
+    if not rising or len(kept) < 2 or kept[0] < 0 or kept[-1] >= n_frames:
+        raise DataError(
+            f"{where}: expected a sample mask of 2 or more of its {n_frames} frames in order, got "
+            f"{kept.dtype} of shape {kept.shape}"
+        )
+    return kept.astype(np.int64)
 
 
 def _repetition_time(given: float | None, header: float | None, where: str) -> float:

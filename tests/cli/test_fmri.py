@@ -17,7 +17,9 @@ from biojepa.data.store import SignalStore
 from biojepa.engine.files import read_tensors
 from biojepa.fmri import BrainClassifier, BrainGradients, BrainJEPA
 from biojepa.fmri.gradient_file import read_gradients
+from biojepa.fmri.trials import trial_cohort
 from tests.fmri.cohort import simulate_runs
+from tests.fmri.fmriprep_factory import N_TIMES, TASKS, write_study
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +160,28 @@ def test_images_become_a_store_by_their_atlas(tmp_path) -> None:
         assert tuple(store.channels) == ("left", "right")
         assert store.rates_hz[0] == pytest.approx(1 / 1.5)
         assert list(store.record_ids) == ["sub-0_bold", "sub-1_bold"]
+
+
+def test_an_fmriprep_folder_becomes_a_store_of_runs_or_of_labelled_trials(tmp_path, capsys) -> None:
+    pytest.importorskip("nilearn", reason="the extra fmri is not installed")
+    bids, derivatives, atlas = write_study(tmp_path)
+    store, trials = tmp_path / "store", tmp_path / "trials"
+    given = ["prepare", "fmri", str(derivatives), "--atlas", str(atlas), "--events", str(bids)]
+    given += ["--confounds", "fmriprep"]
+    assert main([*given, "-o", str(store)]) == 0
+    assert main([*given, "-o", str(trials), "--trials", "--strategy", "motion,scrub"]) == 0
+    with SignalStore(store) as opened:
+        runs = [opened.recording(i) for i in range(len(opened))]
+    assert [run.subject_id for run in runs] == ["sub-01", "sub-02"]
+    assert [event["trial_type"] for event in runs[0].labels["events"]] == [*TASKS, *TASKS]
+    assert len(runs[0].labels["frames"]) == runs[0].n_times < N_TIMES
+    with SignalStore(trials) as opened:
+        pieces = [opened.recording(i) for i in range(len(opened))]
+    assert [piece.labels["trial_type"] for piece in pieces] == [*TASKS, *TASKS] * 2
+    assert {piece.subject_id for piece in pieces} == {"sub-01", "sub-02"}
+    cohort = trial_cohort(runs, name="blocks", title="blocks")
+    assert cohort.column("trial_type").tolist() == [*TASKS, *TASKS] * 2
+    for row, piece in zip(cohort.runs, pieces, strict=True):
+        assert (row.n_times, row.labels["onset"]) == (piece.n_times, piece.labels["onset"])
+    assert main([*given[:-4], "-o", str(tmp_path / "x"), "--trials"]) != 0
+    assert "expected --events BIDS with --trials" in capsys.readouterr().err
