@@ -18,6 +18,7 @@ import torch
 from biojepa import __version__
 from biojepa.cli.console import say, table
 from biojepa.cli.errors import INTERRUPTED, OK, TERMINATED
+from biojepa.cli.fmri_pictures import draw_pictures
 from biojepa.cli.fmri_sources import RunOptions, open_source
 from biojepa.cli.resume import training_of
 from biojepa.cli.runs import draw_curves, last_metrics
@@ -171,6 +172,7 @@ def train_run(run: FMRIRun) -> int:
     estimator.save_pretrained(out / "model")
     write_card(out, _card(run, fitted, last))
     lines = [("model", str(out / "model")), ("curves", str(out / "curves.png"))]
+    lines += draw_pictures(out, estimator, records)
     say(f"done: {result.step:,} steps in {result.seconds:.0f} s", *table(lines))
     if result.collapsed:
         say("warning: the embeddings collapsed; see curves.png before using the features")

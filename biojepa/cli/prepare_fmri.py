@@ -29,7 +29,7 @@ IMAGES = (".nii", ".nii.gz")
 MORE = """\
 examples:
   biojepa prepare fmri deriv/*_bold.nii.gz --atlas atlas.nii.gz -o my_store
-  biojepa prepare fmri deriv/*_bold.nii.gz --atlas atlas.nii.gz --confounds fmriprep \
+  biojepa prepare fmri deriv/ --atlas atlas.nii.gz --confounds fmriprep \\
       --events bids/ --trials -o my_trials
   biojepa prepare fmri my_series/ --tr 2 -o my_store
 then: biojepa pretrain fmri my_store -o my_run"""
@@ -210,10 +210,22 @@ def _read_labels(path: str) -> tuple[tuple[int, str], ...]:
 
 
 def _expanded(path: Path) -> list[Path]:
+    """The runs in a folder, by name; a file is returned as it is.
+
+    Of an fMRIPrep or BIDS folder the preprocessed or raw runs, else images, else tables: a table or
+    mask beside images is no run.
+    """
     if not path.is_dir():
         return [path]
-    wanted = (*SUFFIXES, *IMAGES)
-    return sorted(p for p in path.rglob("*") if p.is_file() and p.name.lower().endswith(wanted))
+    files = [p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")]
+    images = [p for p in files if p.name.lower().endswith(IMAGES)]
+    tables = [p for p in files if p.name.lower().endswith(SUFFIXES)]
+    endings = ("_desc-preproc_bold", "_bold")
+    for ending in endings:
+        runs = [p for p in images if p.name.lower().endswith(tuple(ending + i for i in IMAGES))]
+        if runs:
+            return sorted(runs)
+    return sorted(images or tables)
 
 
 def _numbered(n: int) -> tuple[str, ...]:

@@ -30,8 +30,9 @@ BrainJEPA.from_pretrained("my_run").transform(runs)"""
 class Options:
     """Pretrain a Brain-JEPA on region series of any atlas; labels are not needed.
 
-    Writes into RUN: the model (RUN/model), curves.png, metrics.csv, config.yaml, model_card.json
-    and checkpoints. Stopped by Ctrl-C or SIGTERM it saves first; `biojepa resume` goes on.
+    Writes into RUN: the model (RUN/model), pictures (curves, masks, gradients, regions),
+    metrics.csv, config.yaml, model_card.json and checkpoints. Stopped by Ctrl-C or SIGTERM it
+    saves first; `biojepa resume` goes on.
     """
 
     data: Annotated[Positional[tuple[str, ...]], option("DATA...")] = ()

@@ -34,6 +34,7 @@ from biojepa.fmri.preprocess import HUGE, check_tr
 DEFAULT_MAX_BYTES = 4 << 30
 MAX_RATIO, RATIO_FREE_BYTES = 200, 64 << 20  # ours: BOLD compresses 1.5 to 4 times, masked ones 20
 _BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
+_NOWHERE = np.full(3, np.nan)
 _UNREADABLE: tuple[type[Exception], ...] = (
     OSError,
     ValueError,
@@ -122,6 +123,45 @@ def read_volume(
     if kept is None:
         return run
     return replace(run, labels={"frames": kept.tolist(), "n_frames": shape[3]})
+
+
+def region_centres(
+    labels: str | PathLike, *, values: Sequence[int] | None = None
+) -> NDArray[np.float64]:
+    """Centres of the regions of a label atlas, for pictures.
+
+    Parameters
+    ----------
+    labels : path
+        3-D image of whole numbers, 0 outside.
+    values : sequence of int, optional
+        Which labels, in which order; all in rising order by default.
+
+    Returns
+    -------
+    ndarray, shape (R, 3)
+        In the space of the atlas (x to the right, y to the front, z up), millimetre; NaN for a
+        label that it does not have.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, or no 3-D image.
+    """
+    where = shown(labels)
+    if len(check_nifti(labels)[0]) != 3:
+        raise FormatError(f"{where}: expected a 3-D label image of an atlas")
+    nibabel = require("nibabel", "fmri", why="read an atlas")
+    try:
+        image = nibabel.load(labels)
+        grid = np.asarray(image.get_fdata(dtype=np.float32))
+    except (*_UNREADABLE, nibabel.filebasedimages.ImageFileError) as error:
+        raise FormatError(f"{where}: expected a label image, it is damaged: {error}") from error
+    wanted = _values(grid) if values is None else [int(v) for v in values]
+    middles = [
+        np.argwhere(grid == v).mean(axis=0) if (grid == v).any() else _NOWHERE for v in wanted
+    ]
+    return np.stack(middles) @ image.affine[:3, :3].T + image.affine[:3, 3]
 
 
 def read_parcels(

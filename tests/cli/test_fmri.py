@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,6 +48,27 @@ def test_gradients_of_series_and_of_a_matrix(series, tmp_path, capsys) -> None:
     np.testing.assert_allclose(read_gradients(out), expected.gradients_, rtol=1e-5, atol=1e-7)
 
 
+def test_gradients_are_drawn_alone_or_in_a_glass_brain(series, tmp_path, capsys) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="the extra fmri is not installed")
+    pytest.importorskip("nilearn.plotting", reason="the extra fmri is not installed")
+    labels = np.zeros((8, 8, 8), dtype=np.int16)
+    labels[0, 0, ::2], labels[4, 4, ::2], labels[6, 2, ::2] = np.arange(1, 13).reshape(3, 4)
+    nibabel.save(nibabel.Nifti1Image(labels, np.diag([10.0, 10, 10, 1])), tmp_path / "atlas.nii.gz")
+    given = ["gradients", str(series), "-o", str(tmp_path / "g.csv"), "--tr", "2"]
+    given += ["--components", "4", "--sparsity", "0.5"]
+    plain, glass = tmp_path / "plain.png", tmp_path / "glass.png"
+    assert main([*given, "--figure", str(plain)]) == 0
+    atlas = ["--atlas", str(tmp_path / "atlas.nii.gz")]
+    assert main([*given, "--figure", str(glass), *atlas]) == 0
+    assert plain.stat().st_size > 1000 < glass.stat().st_size
+    assert main([*given, *atlas]) != 0
+    assert "expected --figure FILE.png with --atlas" in capsys.readouterr().err
+    labels[labels == 12] = 0
+    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), tmp_path / "atlas.nii.gz")
+    assert main([*given, "--figure", str(glass), *atlas]) != 0
+    assert "expected an atlas of 12 regions, got 11" in capsys.readouterr().err
+
+
 def test_a_store_is_prepared_pretrained_on_and_gone_on_with(series, tmp_path) -> None:
     store, run = tmp_path / "store", tmp_path / "run"
     assert main(["prepare", "fmri", str(series), "-o", str(store), "--tr", "2"]) == 0
@@ -60,7 +82,8 @@ def test_a_store_is_prepared_pretrained_on_and_gone_on_with(series, tmp_path) ->
     assert model.transform(runs_of(series)).shape == (8, 64)
     card = json.loads((run / "model_card.json").read_text())
     assert (card["modality"], card["n_records"], card["atlases"]) == ("fmri", 8, [12])
-    assert (run / "curves.png").is_file()
+    for name in ("curves", "masks", "gradients", "regions"):
+        assert (run / f"{name}.png").stat().st_size > 1000
     assert main(["pretrain", "fmri", str(store), "-o", str(run), *tiny, "--resume", "auto"]) == 0
 
 
@@ -165,10 +188,14 @@ def test_images_become_a_store_by_their_atlas(tmp_path) -> None:
 def test_an_fmriprep_folder_becomes_a_store_of_runs_or_of_labelled_trials(tmp_path, capsys) -> None:
     pytest.importorskip("nilearn", reason="the extra fmri is not installed")
     bids, derivatives, atlas = write_study(tmp_path)
+    func = derivatives / "sub-01" / "func"  # fMRIPrep leaves more beside a run
+    for name in ("boldref", "desc-brain_mask"):
+        shutil.copy(atlas, func / f"sub-01_task-blocks_{name}.nii.gz")
     store, trials = tmp_path / "store", tmp_path / "trials"
     given = ["prepare", "fmri", str(derivatives), "--atlas", str(atlas), "--events", str(bids)]
     given += ["--confounds", "fmriprep"]
     assert main([*given, "-o", str(store)]) == 0
+    assert "2 files found" in capsys.readouterr().out
     assert main([*given, "-o", str(trials), "--trials", "--strategy", "motion,scrub"]) == 0
     with SignalStore(store) as opened:
         runs = [opened.recording(i) for i in range(len(opened))]

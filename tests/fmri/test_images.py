@@ -10,7 +10,7 @@ import pytest
 
 from biojepa.errors import DataError, FormatError, PlausibilityWarning
 from biojepa.fmri.files import open_paths
-from biojepa.fmri.images import check_nifti, read_parcels, read_volume
+from biojepa.fmri.images import check_nifti, read_parcels, read_volume, region_centres
 
 nibabel = pytest.importorskip("nibabel", reason="the extra fmri is not installed")
 pytest.importorskip("nilearn", reason="the extra fmri is not installed")
@@ -125,6 +125,18 @@ def test_an_image_without_time_is_refused(files) -> None:
     _, labels_path, _ = files
     with pytest.raises(FormatError, match="4-D image"):
         read_volume(labels_path, labels_path)
+
+
+def test_centres_of_regions_are_millimetres_in_the_order_of_the_labels(files) -> None:
+    _, labels_path, _ = files
+    centres = region_centres(labels_path)
+    np.testing.assert_allclose(centres, [[2, 12, 12], [10, 12, 12], [18, 12, 12]])
+    turned = region_centres(labels_path, values=[9, 5, 3])
+    np.testing.assert_allclose(turned, [[18, 12, 12], [np.nan] * 3, [2, 12, 12]])
+    data = labels_path.read_bytes()
+    labels_path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(FormatError, match=r"atlas\.nii\.gz"):
+        region_centres(labels_path)
 
 
 def header(shape, datatype=16, magic=b"n+1\0", offset=352.0) -> bytes:
