@@ -28,6 +28,14 @@ from biojepa.plotting.predicted import plot_predicted
 
 Say = Callable[[str], None]
 PICTURED = ("confounds", "fc-ridge", "random-init", "jepa-linear", "jepa-finetune", "fc-jepa")
+CONTRASTS = (  # what pretraining, and what the network, adds to what
+    ("jepa-pooled", "random-pooled"),
+    ("jepa-linear", "random-init"),
+    ("jepa-linear", "fc-ridge"),
+    ("jepa-finetune", "jepa-linear"),
+    ("fc-jepa", "fc-random"),
+    ("fc-jepa", "fc-ridge"),
+)
 PRETRAINED = ("jepa-pooled", "jepa-linear", *TRAINED, "fc-jepa")
 
 
@@ -126,7 +134,12 @@ def run_benchmark(
         earlier += kept
         seen = PRETRAINED if settings.transductive else ()
         table = task_table(
-            own.task, rows, scores, transductive=seen, n_resamples=settings.n_resamples
+            own.task,
+            rows,
+            scores,
+            transductive=seen,
+            contrasts=CONTRASTS,
+            n_resamples=settings.n_resamples,
         )
         found.append((own.task, table, task_verdict(own.task, table, HEADLINE)))
         say(f"  {found[-1][2]}")
