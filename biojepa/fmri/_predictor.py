@@ -25,7 +25,7 @@ from biojepa.estimators.features import check_pool
 from biojepa.fmri._encoder_file import read_encoder
 from biojepa.fmri.atlas import table_of
 from biojepa.fmri.estimator import BrainJEPA
-from biojepa.fmri.finetune import head_training, run_outputs, train_net
+from biojepa.fmri.finetune import head_training, run_outputs, start_from_probe, train_net
 from biojepa.fmri.gradients import BrainGradients
 from biojepa.fmri.heads import BrainNet, Head, make_net
 from biojepa.fmri.model import build_jepa
@@ -229,6 +229,8 @@ class BrainPredictor(BaseEstimator):
             drop_path=0.0 if recipe.frozen else drop_path,
             seed=seed,
         )
+        if net.head == "connectivity":
+            start_from_probe(net, runs, labels, loss=loss)
         config = head_training(
             recipe,
             len(runs),

@@ -40,8 +40,9 @@ class BrainClassifier(ClassifierMixin, BrainPredictor):
     mode : {"linear", "attentive", "finetune"}
         Pooled features of the frozen encoder and logistic regression; the frozen encoder and a
         one-query attention head; or all weights, those of a copy of the encoder.
-    head : {"attentive", "mean"}, optional
-        Of the last two modes; "mean" (the published one) for `mode="finetune"`.
+    head : {"attentive", "mean", "connectivity"}, optional
+        Of the last two modes; "mean" (the published one) for `mode="finetune"`. "connectivity"
+        reads how the tokens of regions go together, and starts as ridge regression.
     preset : {"small", "tiny", "paper", "paper-s", "paper-b", "paper-l"}
         Of a new model, if `encoder` is None.
     tr, regions, orientation, gradients, normalise

@@ -12,11 +12,13 @@ from sklearn.frozen import FrozenEstimator
 
 from biojepa.engine.supervised import SupervisedHead
 from biojepa.errors import CheckpointError, ConfigError, DataError, PlausibilityWarning
+from biojepa.estimators.ridge_probe import RidgeProbe
 from biojepa.fmri import BrainClassifier, BrainGradients, BrainJEPA, BrainRegressor
 from biojepa.fmri.config import BrainModelConfig
-from biojepa.fmri.finetune import BlockDepth
+from biojepa.fmri.finetune import BlockDepth, run_outputs
 from biojepa.fmri.heads import make_net
 from biojepa.fmri.model import build_jepa
+from biojepa.fmri.simulate import simulate_cohort
 from tests.fmri.cohort import simulate_runs
 
 SHARED = {"preset": "tiny", "tr": 2.0, "random_state": 0, "device": "cpu"}
@@ -76,6 +78,40 @@ def test_every_mode_learns_numbers_and_survives_the_disk(cohort, encoder, mode, 
     model.save_pretrained(tmp_path / "model")
     again = BrainRegressor.from_pretrained(tmp_path / "model").set_params(tr=2.0)
     np.testing.assert_array_equal(again.predict(runs[20:]), predicted)
+
+
+@pytest.mark.parametrize("mode", ["attentive", "finetune"])
+def test_a_head_on_pairs_of_regions_starts_as_ridge_regression(encoder, mode, tmp_path) -> None:
+    people = simulate_cohort(40, n_regions=12, n_times=96, n_sites=1, random_state=3)
+    runs, age = list(people.runs), people.column("age")
+    options = {**SHARED, "encoder": FrozenEstimator(encoder), "mode": mode}
+    options |= {"head": "connectivity", "steps": 1, "lr": 1e-9, "tr": None}
+    with pytest.warns(PlausibilityWarning, match="fitted the gradients of an atlas of 12"):
+        model = BrainRegressor(**options).fit(runs[:30], age[:30])
+    net, prepared = model.network_, model._runs(runs)[0]
+    features = run_outputs(net, prepared, read=net.read_pairs)
+    assert features.shape == (40, 66)
+    ridge = RidgeProbe().fit(features[:30], age[:30])
+    np.testing.assert_allclose(model.predict(runs), ridge.predict(features), atol=0.05)
+    model.save_pretrained(tmp_path / "model")
+    again = BrainRegressor.from_pretrained(tmp_path / "model")
+    np.testing.assert_array_equal(again.predict(runs), model.predict(runs))
+
+
+def test_a_head_on_pairs_of_regions_starts_from_classes_and_columns(cohort, encoder) -> None:
+    runs, y = cohort
+    options = {**SHARED, "encoder": FrozenEstimator(encoder), "mode": "finetune"}
+    options |= {"head": "connectivity", "steps": 1, "lr": 1e-9}
+    columns = np.stack([y, 1.0 - y], axis=1).astype(float)
+    columns[3, 0] = np.nan
+    for labels in (y, columns, np.arange(30) % 3):  # two classes, columns, three classes
+        model = BrainClassifier(**options).fit(runs, labels)
+        known = ~np.isnan(labels)
+        assert (model.predict(runs) == labels)[known].mean() > 0.7
+    with pytest.raises(ConfigError, match="2 or more regions"):
+        BrainClassifier(**options | {"encoder": None, "orientation": "time-region"}).fit(
+            [run[:, :1] for run in runs], y
+        )
 
 
 def test_several_columns_with_unknown_entries(cohort, encoder) -> None:
