@@ -68,7 +68,7 @@ def compare(root: Path, keep: Path, *, steps: int, pretraining: int | None, say:
         for mode, head in NETWORKS:
             began = Spent.now()
             make = partial(_OnPlaces, probed, encoder, mode=mode, head=head, steps=steps)
-            said = out_of_fold(make, np.arange(len(probed))[:, None], age, probed)
+            said = out_of_fold(make, np.arange(len(probed), dtype=float)[:, None], age, probed)
             error = mean_absolute_error(age, said)
             row: dict[str, Any] = {"setting": setting, "mode": mode, "head": head}
             row |= {"age_mae": error, "age_r": pearson_r(age, said), "relative": error / mean}
