@@ -21,7 +21,7 @@ from biojepa.evaluation.spent import Spent
 from biojepa.evaluation.task_report import TaskOutcome, write_task_outcome
 from biojepa.evaluation.tasks import TaskRow, task_table, task_verdict
 from biojepa.fmri.benchmark_encoders import Encoders
-from biojepa.fmri.benchmark_rows import HEADLINE, TRAINED, RowMaker, choose_rows
+from biojepa.fmri.benchmark_rows import HEAD_STEPS, HEADLINE, TRAINED, RowMaker, choose_rows
 from biojepa.fmri.benchmark_tasks import BrainTask, held_out, make_tasks
 from biojepa.fmri.cohort import BrainCohort
 from biojepa.plotting.predicted import plot_predicted
@@ -53,7 +53,7 @@ class BenchmarkSettings:
     steps : int or None
         Of pretraining, in place of the preset's.
     head_steps : int or None
-        Of networks trained on labels, in place of their own.
+        Of networks trained on labels; None for fifty passes over the runs.
     trained_tasks : tuple of str or None
         Ends of the names of the tasks that networks are trained for; None for all.
     transductive : bool
@@ -66,7 +66,7 @@ class BenchmarkSettings:
     n_seeds: int = 3
     preset: str = "small"
     steps: int | None = None
-    head_steps: int | None = None
+    head_steps: int | None = HEAD_STEPS
     trained_tasks: tuple[str, ...] | None = ("age", "adult")
     transductive: bool = False
     n_resamples: int = 1000
@@ -74,7 +74,7 @@ class BenchmarkSettings:
     @classmethod
     def quick(cls) -> BenchmarkSettings:
         """A quarter of an hour on two cores: one seed, short training on labels, of age alone."""
-        return cls(n_seeds=1, steps=120, head_steps=40, trained_tasks=("age",))
+        return cls(n_seeds=1, steps=120, trained_tasks=("age",))
 
 
 def run_benchmark(

@@ -28,6 +28,7 @@ from biojepa.evaluation.regression import mean_absolute_error, pearson_r
 from biojepa.evaluation.spent import Spent
 from biojepa.fmri._predictor import Mode
 from biojepa.fmri.benchmark_encoders import Encoders
+from biojepa.fmri.benchmark_rows import HEAD_STEPS
 from biojepa.fmri.cohort import BrainCohort
 from biojepa.fmri.heads import Head
 from biojepa.fmri.regressor import BrainRegressor
@@ -39,7 +40,6 @@ NETWORKS: tuple[tuple[Mode, Head], ...] = (
     ("finetune", "mean"),
     ("finetune", "connectivity"),
 )
-STEPS = 40  # of the quick benchmark
 NOBODY = frozenset[str]()
 
 
@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/fmri"))
     parser.add_argument("--out", type=Path, default=Path("results/fmri"))
     parser.add_argument("--keep", type=Path, default=Path("runs/fmri_small_budget"))
-    parser.add_argument("--steps", type=int, default=STEPS, help="of the training on labels")
+    parser.add_argument("--steps", type=int, default=HEAD_STEPS, help="of the training on labels")
     parser.add_argument("--pretraining", type=int, help="steps of it, in place of the preset's")
     args = parser.parse_args(argv)
 
