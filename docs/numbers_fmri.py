@@ -88,7 +88,8 @@ def study(name: str) -> Callable[[], str]:
         parts = []
         for group in groups.values():
             n = group["rows"][0]["mae"]["n_groups"]
-            parts += [f"Probed: {n} people of {group['probed']}.", "", *_variants(group), ""]
+            some = "" if f"{n} people" in group["probed"] else f" ({n} of them)"
+            parts += [f"Probed: {group['probed']}{some}.", "", *_variants(group), ""]
             parts += [*_told(group), ""]
         seeds = f"{found['n_seeds']} seed" + ("s" if found["n_seeds"] > 1 else "")
         spent = found["spent"]["cpu_s"] / 60
@@ -104,6 +105,7 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "fmri-positions": study("positions"),
     "fmri-sampler": study("sampler"),
     "fmri-normalisation": study("normalisation"),
+    "fmri-new-atlas": study("new_atlas"),
 }
 
 
