@@ -20,7 +20,7 @@ from tests.faults.cage import MB, Case, Outcome, run_cases
 
 for _, _, _module in COMMANDS:
     import_module(f"biojepa.cli.{_module}")
-for _module in ("biojepa.cli.runs", "matplotlib.pyplot", "lightning_fabric", "torch._dynamo"):
+for _module in ("biojepa.cli.ecg_runs", "matplotlib.pyplot", "lightning_fabric", "torch._dynamo"):
     import_module(_module)
 
 Call = Callable[[], Any]
