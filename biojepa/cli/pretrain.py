@@ -126,7 +126,7 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError("expected DATA: a store, files, a folder or an array; see --help")
     if options.out is None:
         raise UsageError("expected -o RUN, a folder for the run; see --help")
-    from biojepa.cli.runs import Run, train_run
+    from biojepa.cli.ecg_runs import Run, train_run
 
     source = Source(tuple(absolute(p) for p in paths), data, init)
     return train_run(

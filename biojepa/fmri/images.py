@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import re
 import struct
 import warnings
 import zlib
@@ -20,7 +19,6 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
-from xml.parsers.expat import ExpatError
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +27,7 @@ from biojepa.data._paths import file_size, read_bytes, shown
 from biojepa.data.recording import Recording
 from biojepa.errors import DataError, FormatError, PlausibilityWarning
 from biojepa.extras import require
+from biojepa.fmri.gifti import read_gifti
 from biojepa.fmri.preprocess import HUGE, check_tr
 
 DEFAULT_MAX_BYTES = 4 << 30
@@ -101,6 +100,8 @@ def read_volume(
         )
     if len(check_nifti(labels, max_bytes=max_bytes)[0]) != 3:
         raise FormatError(f"{shown(labels)}: expected a 3-D label image of an atlas")
+    if mask is not None and len(check_nifti(mask, max_bytes=max_bytes)[0]) != 3:
+        raise FormatError(f"{shown(mask)}: expected a 3-D mask")
     tr = _repetition_time(tr_s, header_tr, where)
     kept = _kept_frames(confounds, sample_mask, shape[3], where)
     masker = maskers.NiftiLabelsMasker(
@@ -191,9 +192,8 @@ def read_parcels(
         If `labels` are needed and missing, or of another length.
     """
     where, name = shown(path), path.name.lower()
-    nibabel = require("nibabel", "fmri", why="read CIFTI and GIFTI files")
     if name.endswith(".gii"):
-        means = _vertex_means(_gifti_series(nibabel, path, max_bytes), labels, where)
+        means = _vertex_means(read_gifti(path, max_bytes=max_bytes), labels, where)
         return means, [f"label-{v}" for v in _values(labels)], None
     if not name.endswith((".ptseries.nii", ".dtseries.nii")):
         raise FormatError(
@@ -201,6 +201,7 @@ def read_parcels(
             "or `biojepa prepare fmri --atlas`"
         )
     check_nifti(path, max_bytes=max_bytes)
+    nibabel = require("nibabel", "fmri", why="read CIFTI files")
     try:
         image = nibabel.load(path)
         data = np.asarray(image.get_fdata(dtype=np.float32))
@@ -351,28 +352,6 @@ def _label_values(labels: str | PathLike) -> list[int]:
     nibabel = require("nibabel", "fmri", why="read an atlas")
     table = np.unique(np.asarray(nibabel.load(labels).get_fdata(dtype=np.float32)))
     return [int(v) for v in table if v > 0]
-
-
-def _gifti_series(nibabel: Any, path: Path, max_bytes: int) -> NDArray[np.float32]:
-    """Series (T, V) of a GIFTI file that refers to nothing outside and is no bomb."""
-    where, size = shown(path), file_size(path)
-    if size > max_bytes:
-        raise FormatError(f"{where}: {size} bytes, more than max_bytes={max_bytes}")
-    raw = read_bytes(path, size)
-    if re.search(rb"<!ENTITY", raw, re.IGNORECASE):
-        raise FormatError(f"{where}: defines XML entities, which a GIFTI file does not need")
-    if re.search(rb'ExternalFileName\s*=\s*["\'][^"\']+["\']', raw):
-        raise FormatError(f"{where}: refers to data in another file, which is not opened")
-    counts = [int(n) for n in re.findall(rb'\bDim\d\s*=\s*["\'](\d{1,15})["\']', raw)]
-    if 4 * sum(counts) > max(RATIO_FREE_BYTES, MAX_RATIO * size):
-        raise FormatError(f"{where}: declares more data than {size} bytes can hold")
-    try:
-        image = nibabel.load(path)
-        arrays = [np.asarray(a.data, dtype=np.float32) for a in image.darrays]
-        data = np.stack(arrays) if arrays and arrays[0].ndim == 1 else np.asarray(arrays[0]).T
-    except (*_UNREADABLE, ExpatError, nibabel.filebasedimages.ImageFileError) as error:
-        raise FormatError(f"{where}: expected a GIFTI series, it is damaged: {error}") from error
-    return data
 
 
 def _values(labels: ArrayLike | None) -> list[int]:

@@ -16,7 +16,7 @@ import torch
 from biojepa.cli.main import main
 from biojepa.data.store import SignalStore
 from biojepa.engine.files import read_tensors
-from biojepa.fmri import BrainClassifier, BrainGradients, BrainJEPA
+from biojepa.fmri import BrainClassifier, BrainGradients, BrainJEPA, BrainRegressor
 from biojepa.fmri.gradient_file import read_gradients
 from biojepa.fmri.trials import trial_cohort
 from tests.fmri.cohort import simulate_runs
@@ -148,6 +148,32 @@ def test_a_classifier_of_runs_gives_probabilities(series, tmp_path) -> None:
         chances = found["probabilities"]
     expected = classifier.predict_proba(runs_of(series))
     np.testing.assert_allclose(chances, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["linear", "finetune"])
+@pytest.mark.parametrize("kind", [BrainClassifier, BrainRegressor])
+def test_runs_of_a_store_are_embedded_with_a_predictor_of_any_mode(
+    series, tmp_path, capsys, kind, mode
+) -> None:
+    model, out, store = tmp_path / "model", tmp_path / "features.npz", tmp_path / "store"
+    runs = runs_of(series)
+    options = {"preset": "tiny", "tr": 2.0, "random_state": 0, "steps": 3, "device": "cpu"}
+    predictor = kind(**options, mode=mode).fit(runs, np.arange(8) % 2)
+    predictor.save_pretrained(model)
+    assert main(["prepare", "fmri", str(series), "-o", str(store), "--tr", "2"]) == 0
+    given = ["embed", str(model), str(store), "-o", str(out), "--pool", "mean"]
+    assert main(given) == 0
+    with np.load(out) as found:
+        names, features = found["record_id"].tolist(), found["features"]
+    assert names == [f"sub-{i}" for i in range(8)]
+    reader = kind.from_pretrained(model)._reader.set_params(tr=2.0, pool="mean")
+    np.testing.assert_allclose(features, reader.transform(runs), rtol=0, atol=1e-3)
+    if mode == "finetune":  # the features are those of the network that was trained
+        before = predictor._reader.set_params(tr=2.0, pool="mean").transform(runs)
+        assert not np.allclose(features, before, atol=1e-3)
+    if kind is BrainRegressor:
+        assert main([*given, "--probabilities"]) != 0
+        assert "is no classifier" in capsys.readouterr().err
 
 
 def test_bad_files_are_listed_and_what_is_missing_is_asked_for(series, tmp_path, capsys) -> None:
