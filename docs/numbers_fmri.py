@@ -102,6 +102,7 @@ def study(name: str) -> Callable[[], str]:
 NUMBERS: dict[str, Callable[[], str]] = {
     "fmri-benchmark": benchmark("quick"),
     "fmri-reading": reading,
+    "fmri-heads": heads,
     "fmri-positions": study("positions"),
     "fmri-sampler": study("sampler"),
     "fmri-normalisation": study("normalisation"),
