@@ -260,23 +260,6 @@ def pretrain(
     return Pretrained(jepa, config, preprocess, atlases, result, statement)
 
 
-def scaled_training(
-    recipe: Recipe,
-    *,
-    steps: int | None,
-    batch_size: int | None,
-    lr: float | None,
-    seed: int,
-    device: str,
-) -> TrainConfig:
-    """The recipe's training with a user's numbers in their place."""
-    own: dict[str, Any] = {"steps": steps, "lr": lr}
-    changes = {k: v for k, v in own.items() if v is not None}
-    base = scaled_batch(recipe.train, batch_size)
-    warmup = round(base.warmup_steps * changes.get("steps", base.steps) / base.steps)
-    return replace(base, **changes, warmup_steps=warmup, seed=seed, device=device)
-
-
 def scaled_batch(base: TrainConfig, batch_size: int | None) -> TrainConfig:
     """The training with so many runs a step (None: its own), 16 a micro-batch where it has any."""
     if batch_size is None:
