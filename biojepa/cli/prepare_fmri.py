@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from tyro.conf import Positional, arg
 
 from biojepa.cli.console import say, table
@@ -23,6 +24,8 @@ from biojepa.fmri.files import SUFFIXES, open_paths, stem
 from biojepa.fmri.fmriprep import DEFAULT as STRATEGY
 from biojepa.fmri.fmriprep import fmriprep_confounds
 from biojepa.fmri.images import read_volume
+from biojepa.fmri.preprocess import check_tr
+from biojepa.fmri.surface import PARCELS, SERIES, read_parcels, read_vertex_labels
 from biojepa.fmri.trials import DELAY_S, cut_events
 
 IMAGES = (".nii", ".nii.gz")
@@ -44,13 +47,16 @@ class Options:
     """
 
     src: Annotated[Positional[tuple[str, ...]], option("SRC...")]
-    """Files or folders: NIfTI (with --atlas), CIFTI .ptseries.nii, .npy, .mat, .csv, .tsv, .1D."""
+    """Files or folders: NIfTI (with --atlas), CIFTI .ptseries.nii, .dtseries.nii and GIFTI
+    .func.gii (with --parcels), .npy, .mat, .csv, .tsv, .1D."""
     out: Annotated[str | None, option("STORE", short="-o")] = None
     """Folder for the store."""
     atlas: Annotated[str | None, option("LABELS.nii.gz")] = None
     """Label image of the atlas, for NIfTI."""
     labels: Annotated[str | None, option("FILE.csv")] = None
     """Value and name of each label, one a line."""
+    parcels: Annotated[str | None, option("FILE")] = None
+    """Parcel of each vertex (.dlabel.nii, .label.gii), for .dtseries.nii and .func.gii."""
     mask: Annotated[str | None, option("MASK.nii.gz")] = None
     """Brain mask, for NIfTI."""
     confounds: Annotated[Literal["none", "fmriprep"], option("WHAT")] = "none"
@@ -84,7 +90,9 @@ class Reader:
     def __call__(self, path: str) -> list[Recording]:
         """Runs (regions, frames): one, or one for each trial."""
         options = self.options
-        if path.lower().endswith(IMAGES) and not path.lower().endswith(".ptseries.nii"):
+        if path.lower().endswith(SERIES):
+            run = self._surface(path)
+        elif path.lower().endswith(IMAGES) and not path.lower().endswith(PARCELS):
             run = self._image(path)
         else:
             run = self._table(path)
@@ -114,9 +122,31 @@ class Reader:
             )
         return replace(run, record_id=stem(Path(path)))
 
+    def _surface(self, path: str) -> Recording:
+        if self.options.parcels is None:
+            raise DataError(
+                f"{path}: vertices need a parcellation: pass --parcels FILE (.dlabel.nii, "
+                ".label.gii)"
+            )
+        vertices, parcels = read_vertex_labels(self.options.parcels)
+        named = parcels if self.labels is None else dict(self.labels)
+        table, regions, own_tr = read_parcels(Path(path), labels=vertices, names=named)
+        tr_s = self.options.files.tr or own_tr
+        if tr_s is None:
+            raise DataError(f"{path}: the file says no repetition time: pass --tr SECONDS")
+        check_tr(tr_s)
+        return Recording(
+            np.ascontiguousarray(table.T),
+            tuple(regions or ()),
+            1.0 / tr_s,
+            unit="arbitrary",
+            record_id=stem(Path(path)),
+            source=path,
+        )
+
     def _table(self, path: str) -> Recording:
         files = self.options.files
-        if files.tr is None and not path.lower().endswith(".ptseries.nii"):
+        if files.tr is None and not path.lower().endswith(PARCELS):
             raise DataError(f"{path}: the file says no repetition time: pass --tr SECONDS")
         run = open_paths(
             path,
@@ -132,7 +162,7 @@ def run(argv: Sequence[str]) -> int:
     options = parse(Options, "prepare fmri", argv, more=MORE)
     if options.out is None:
         raise UsageError("expected -o STORE, a folder for the store")
-    paths = [str(p) for given in options.src for p in _expanded(Path(given))]
+    paths = [str(p) for given in options.src for p in _expanded(Path(given), options)]
     if not paths:
         raise UsageError("expected SRC: images, tables or folders of them")
     labels = None if options.labels is None else _read_labels(options.labels)
@@ -164,6 +194,8 @@ def _recipe(options: Options) -> dict[str, Any]:
         "atlas": options.atlas,
         "confounds": options.confounds,
     }
+    if options.parcels is not None:
+        recipe["parcels"] = options.parcels
     if options.confounds != "none":
         recipe |= {"strategy": options.strategy, "fd_mm": options.fd}
     if options.trials:
@@ -209,23 +241,27 @@ def _read_labels(path: str) -> tuple[tuple[int, str], ...]:
     return found
 
 
-def _expanded(path: Path) -> list[Path]:
+def _expanded(path: Path, options: Options) -> list[Path]:
     """The runs in a folder, by name; a file is returned as it is.
 
-    Of an fMRIPrep or BIDS folder the preprocessed or raw runs, else images, else tables: a table or
-    mask beside images is no run.
+    With --parcels those of vertices; else of an fMRIPrep or BIDS folder the preprocessed or raw
+    runs, else images, else tables: a table or mask beside images is no run.
     """
     if not path.is_dir():
         return [path]
-    files = [p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")]
-    images = [p for p in files if p.name.lower().endswith(IMAGES)]
-    tables = [p for p in files if p.name.lower().endswith(SUFFIXES)]
-    endings = ("_desc-preproc_bold", "_bold")
-    for ending in endings:
-        runs = [p for p in images if p.name.lower().endswith(tuple(ending + i for i in IMAGES))]
-        if runs:
-            return sorted(runs)
-    return sorted(images or tables)
+    files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+    kinds: list[tuple[str, ...]] = [(*IMAGES,), SUFFIXES]
+    if options.parcels is not None:
+        kinds.insert(0, SERIES)
+    elif options.atlas is not None:
+        kinds[:0] = [
+            tuple(ending + i for i in IMAGES) for ending in ("_desc-preproc_bold", "_bold")
+        ]
+    for endings in kinds:
+        found = [p for p in files if p.name.lower().endswith(endings)]
+        if found:
+            return found
+    return []
 
 
 def _numbered(n: int) -> tuple[str, ...]:

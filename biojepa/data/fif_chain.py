@@ -46,7 +46,8 @@ class _Chain:
     """The tags of one file; `limit` is its size, or the most that it may unpack to."""
 
     def __init__(self, stream: BinaryIO, limit: int, *, packed: bool, where: str) -> None:
-        self.stream, self.limit, self.packed, self.where = stream, limit, packed, where
+        self.stream, self.limit, self.packed = stream, limit, packed
+        self.bad = f"{where} is damaged or not fif"
         self.seen: set[int] = set()
 
     def walk(self) -> None:
@@ -55,12 +56,12 @@ class _Chain:
         while True:
             if at in self.seen:
                 raise FormatError(
-                    f"{self.where} is damaged: its chain of tags runs in a circle (back to byte "
+                    f"{self.bad}: its chain of tags runs in a circle (back to byte "
                     f"{at} after {len(self.seen)} tags)"
                 )
             if len(self.seen) >= MAX_TAGS or n_back > MAX_BACK:
                 raise FormatError(
-                    f"{self.where} is damaged: its chain of tags has more than {MAX_TAGS} tags, or "
+                    f"{self.bad}: its chain of tags has more than {MAX_TAGS} tags, or "
                     f"leads back more than {MAX_BACK} times"
                 )
             self.seen.add(at)
@@ -81,7 +82,7 @@ class _Chain:
         """Kind, size and next place of the tag at a byte; None where the file has ended."""
         if at > self.limit and self.packed:
             raise FormatError(
-                f"{self.where}: its tags reach to byte {at} unpacked; that is no recording, it is "
+                f"{self.bad}: its tags reach to byte {at} unpacked; that is no recording, it is "
                 "not unpacked"
             )
         self.stream.seek(at)
@@ -90,14 +91,12 @@ class _Chain:
             return None
         kind, _, n_bytes, following = HEADER.unpack(header)
         if n_bytes < 0:
-            raise FormatError(
-                f"{self.where} is damaged: a tag at byte {at} has a size of {n_bytes}"
-            )
+            raise FormatError(f"{self.bad}: a tag at byte {at} has a size of {n_bytes}")
         if at + HEADER.size + n_bytes > self.limit:
             there = "a recording of its size unpacks to" if self.packed else "there are"
             raise FormatError(
-                f"{self.where}: a tag at byte {at} declares {n_bytes} bytes, more than {there}: "
-                "the file is cut or damaged"
+                f"{self.bad}: a tag at byte {at} declares {n_bytes} bytes, more than {there}: "
+                "the file is cut"
             )
         return kind, n_bytes, following
 

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from biojepa.engine.train import TrainResult
 from biojepa.errors import CheckpointError, ConfigError
-from biojepa.estimators.saved import check_options, load_model, save_model
+from biojepa.estimators.encoder_file import check_depth, check_entries, save_encoder, stored_result
+from biojepa.estimators.encoder_file import check_sizes as compare_sizes
+from biojepa.estimators.saved import check_options, load_model
 from biojepa.fmri.atlas import Atlas
 from biojepa.fmri.config import BrainModelConfig
 from biojepa.fmri.model import build_jepa
@@ -25,27 +26,20 @@ _SIZES = (  # setting, part, weight, axis
     ("patch", "encoder", "patch_embed.proj.weight", 2),
     ("n_regions", "encoder", "positions.gradients", 0),
     ("n_gradients", "encoder", "positions.gradients", 1),
-    ("mlp_ratio", "encoder", "blocks.0.mlp.fc1.weight", 0),
+    ("dim * mlp_ratio", "encoder", "blocks.0.mlp.fc1.weight", 0),
     ("pred_dim", "predictor", "norm.weight", 0),
 )
 
 
 def write_encoder(folder: str | PathLike, fitted: Pretrained, options: dict[str, Any]) -> None:
     """Write a model folder; no pickle."""
-    rows = fitted.result.rows
-    save_model(
+    save_encoder(
         folder,
+        fitted,
+        options,
         modality="fmri",
-        kind="encoder",
-        config={
-            "model": fitted.config.to_config(),
-            "preprocess": fitted.preprocess.to_config(),
-            "regions": region_names(fitted.atlases),
-            "estimator": options,
-            "metrics": rows[-1] if rows else {},
-        },
-        weights=fitted.jepa.export_state() | gradient_tensors(fitted.atlases),
-        training=fitted.training,
+        about={"regions": region_names(fitted.atlases)},
+        tensors=gradient_tensors(fitted.atlases),
     )
 
 
@@ -67,7 +61,7 @@ def read_encoder(
     jepa = build_jepa(model)
     own = {k: v for k, v in weights.items() if not k.startswith("atlas.")}
     jepa.load_export(own, where=where)
-    result = TrainResult(rows=[config["metrics"]] if config["metrics"] else [])
+    result = stored_result(config, where=where)
     return Pretrained(jepa, model, preprocess, atlases, result, training), options
 
 
@@ -90,9 +84,7 @@ def read_settings(
     CheckpointError
         If a key is missing, or what it says cannot be used.
     """
-    missing = {"model", "preprocess", "regions", "estimator", *others} - config.keys()
-    if missing:
-        raise CheckpointError(f"{where} is damaged: config.json lacks {sorted(missing)}")
+    check_entries(config, "model", "preprocess", "regions", "estimator", *others, where=where)
     try:
         model = BrainModelConfig.from_config(config["model"])
         preprocess = BrainPreprocess.from_config(config["preprocess"])
@@ -119,25 +111,13 @@ def check_sizes(
         If they are of another model; the message names the setting.
     """
     parts = {"encoder": encoder} | ({} if predictor is None else {"predictor": predictor})
-    for name, whose, key, axis in _SIZES:
-        if whose not in parts:
-            continue
-        weight = parts[whose].get(key)
-        shape = () if weight is None else tuple(weight.shape)
-        said = int(model.dim * model.mlp_ratio) if name == "mlp_ratio" else getattr(model, name)
-        if len(shape) <= axis or shape[axis] != said:
-            raise CheckpointError(
-                f"{where} is damaged: its settings say {name}={getattr(model, name)}, {whose}.{key}"
-                f" has shape {shape}"
-            )
+    said = {"dim * mlp_ratio": int(model.dim * model.mlp_ratio)}
+    said |= {name: getattr(model, name) for name, *_ in _SIZES if name not in said}
     for whose, state in parts.items():
-        name = "depth" if whose == "encoder" else "pred_depth"
-        found = {k.split(".")[1] for k in state if k.startswith("blocks.")}
-        if len(found) != getattr(model, name):
-            raise CheckpointError(
-                f"{where} is damaged: its settings say {name}={getattr(model, name)}, the weights "
-                f"hold {len(found)} blocks"
-            )
+        places = [(name, key, axis) for name, own, key, axis in _SIZES if own == whose]
+        compare_sizes(said, state, places, where=f"{where} ({whose})")
+        depth = "depth" if whose == "encoder" else "pred_depth"
+        check_depth(depth, getattr(model, depth), state, "blocks.", where=f"{where} ({whose})")
 
 
 def part(weights: State, name: str) -> State:

@@ -1,7 +1,7 @@
 """Region series from files: `.npy`, `.csv`, `.tsv`, `.txt`, `.1D`, `.mat`, and CIFTI parcels.
 
 Sizes are compared with the file and with `max_bytes` before memory is taken; nothing is unpickled.
-Images need an atlas: see `images`. Letters: R regions, T frames.
+Images need an atlas: see `images` and `surface`. Letters: R regions, T frames.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def read_table(
     size = file_size(file)
     where = shown(file)
     if name.endswith((".nii", ".nii.gz", ".gii")):
-        from biojepa.fmri.images import read_parcels
+        from biojepa.fmri.surface import read_parcels
 
         return read_parcels(file, max_bytes=max_bytes)
     if size > max_bytes:

@@ -62,10 +62,7 @@ def read_gifti(path: Path, *, max_bytes: int) -> NDArray[np.float32]:
         If it is damaged, hostile, larger than `max_bytes`, refers to another file, or holds no such
         arrays.
     """
-    where, size = shown(path), file_size(path)
-    if size > max_bytes:
-        raise FormatError(f"{where}: {size} bytes, more than max_bytes={max_bytes}")
-    root = parse_xml(read_bytes(path, size), where=where, known_doctypes=_DOCTYPES)
+    where, root = shown(path), _root(path, max_bytes)
     found = list(root.iter("DataArray"))
     if root.tag != "GIFTI" or not found:
         raise FormatError(f"{where}: expected a GIFTI file with data arrays, got <{root.tag}>")
@@ -83,6 +80,29 @@ def read_gifti(path: Path, *, max_bytes: int) -> NDArray[np.float32]:
     if len(arrays) > 1 or arrays[0].ndim == 1:
         return np.stack(arrays).astype(np.float32)
     return np.ascontiguousarray(arrays[0].T, dtype=np.float32)
+
+
+def read_label_table(path: Path, *, max_bytes: int) -> dict[int, str]:
+    """Names of the labels of a `.label.gii`, by their number; empty if it has no table.
+
+    Raises
+    ------
+    FormatError
+        As `read_gifti`.
+    """
+    found = {}
+    for label in _root(path, max_bytes).iter("Label"):
+        key = label.get("Key") or label.get("Index") or ""
+        if key.isdecimal() and text_of(label):
+            found[_whole(key)] = text_of(label)
+    return found
+
+
+def _root(path: Path, max_bytes: int) -> Element:
+    where, size = shown(path), file_size(path)
+    if size > max_bytes:
+        raise FormatError(f"{where}: {size} bytes, more than max_bytes={max_bytes}")
+    return parse_xml(read_bytes(path, size), where=where, known_doctypes=_DOCTYPES)
 
 
 def _array(element: Element, budget: int, where: str) -> NDArray:

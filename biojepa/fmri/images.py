@@ -1,10 +1,10 @@
-"""Region series from images: NIfTI with a label atlas, CIFTI, GIFTI.
+"""Region series from NIfTI images with a label atlas; vertices are in `surface`.
 
 The header is compared with the file before anything is unpacked: a small file that declares a huge
 image is refused at once. Labels that vanish in a mask, or when an atlas is resampled to a coarse
 grid, are put back as missing regions by their value: the column number is never trusted.
 
-Needs the extra `fmri` (nilearn, nibabel). Letters: R regions, T frames, V vertices.
+Needs the extra `fmri` (nilearn, nibabel). Letters: R regions, T frames.
 """
 
 from __future__ import annotations
@@ -27,14 +27,13 @@ from biojepa.data._paths import file_size, read_bytes, shown
 from biojepa.data.recording import Recording
 from biojepa.errors import DataError, FormatError, PlausibilityWarning
 from biojepa.extras import require
-from biojepa.fmri.gifti import read_gifti
 from biojepa.fmri.preprocess import HUGE, check_tr
 
 DEFAULT_MAX_BYTES = 4 << 30
 MAX_RATIO, RATIO_FREE_BYTES = 200, 64 << 20  # ours: BOLD compresses 1.5 to 4 times, masked ones 20
 _BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
 _NOWHERE = np.full(3, np.nan)
-_UNREADABLE: tuple[type[Exception], ...] = (
+UNREADABLE: tuple[type[Exception], ...] = (
     OSError,
     ValueError,
     EOFError,
@@ -43,7 +42,7 @@ _UNREADABLE: tuple[type[Exception], ...] = (
     TypeError,
     zlib.error,
 )
-_UNREADABLE += (struct.error, OverflowError, AttributeError)
+UNREADABLE += (struct.error, OverflowError, AttributeError)
 
 
 def read_volume(
@@ -112,7 +111,7 @@ def read_volume(
             warnings.simplefilter("ignore")  # lost labels are named below
             series = masker.fit_transform(str(path), confounds=confounds, sample_mask=kept)
             wanted = _label_values(labels) if names is None else list(names)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise FormatError(f"{where}: cannot be read with this atlas: {error}") from error
     found = {int(value): i for i, value in masker.region_ids_.items() if value != "background"}
     values = np.full((len(wanted), len(series)), np.nan)
@@ -156,65 +155,13 @@ def region_centres(
     try:
         image = nibabel.load(labels)
         grid = np.asarray(image.get_fdata(dtype=np.float32))
-    except (*_UNREADABLE, nibabel.filebasedimages.ImageFileError) as error:
+    except (*UNREADABLE, nibabel.filebasedimages.ImageFileError) as error:
         raise FormatError(f"{where}: expected a label image, it is damaged: {error}") from error
-    wanted = _values(grid) if values is None else [int(v) for v in values]
+    wanted = np.unique(grid[grid > 0]).tolist() if values is None else list(values)
     middles = [
         np.argwhere(grid == v).mean(axis=0) if (grid == v).any() else _NOWHERE for v in wanted
     ]
     return np.stack(middles) @ image.affine[:3, :3].T + image.affine[:3, 3]
-
-
-def read_parcels(
-    path: Path, *, labels: ArrayLike | None = None, max_bytes: int = DEFAULT_MAX_BYTES
-) -> tuple[NDArray, list[str] | None, float | None]:
-    """Parcel series of a CIFTI or GIFTI file as `files.read_table` gives tables.
-
-    Parameters
-    ----------
-    path : Path
-        `.ptseries.nii`; or `.dtseries.nii` or `.func.gii` with `labels`.
-    labels : array of int, shape (V,), optional
-        Parcel of each vertex or grey ordinate, 0 for none.
-    max_bytes : int
-
-    Returns
-    -------
-    table : ndarray, shape (T, R)
-    names : list of str
-    tr_s : float or None
-
-    Raises
-    ------
-    FormatError
-        If the file is damaged, hostile, or a volume, which needs an atlas.
-    DataError
-        If `labels` are needed and missing, or of another length.
-    """
-    where, name = shown(path), path.name.lower()
-    if name.endswith(".gii"):
-        means = _vertex_means(read_gifti(path, max_bytes=max_bytes), labels, where)
-        return means, [f"label-{v}" for v in _values(labels)], None
-    if not name.endswith((".ptseries.nii", ".dtseries.nii")):
-        raise FormatError(
-            f"{where}: a volume needs an atlas: use biojepa.fmri.images.read_volume(path, labels) "
-            "or `biojepa prepare fmri --atlas`"
-        )
-    check_nifti(path, max_bytes=max_bytes)
-    nibabel = require("nibabel", "fmri", why="read CIFTI files")
-    try:
-        image = nibabel.load(path)
-        data = np.asarray(image.get_fdata(dtype=np.float32))
-        series, parcels = (image.header.get_axis(i) for i in range(2))
-        tr = float(series.step) if hasattr(series, "step") else None
-        seconds = getattr(series, "unit", "SECOND") == "SECOND"
-        names = [str(n) for n in parcels.name] if hasattr(parcels, "voxels") else None
-    except (*_UNREADABLE, nibabel.filebasedimages.ImageFileError) as error:
-        raise FormatError(f"{where}: expected a CIFTI series, it is damaged: {error}") from error
-    if name.endswith(".ptseries.nii"):
-        return data, names, tr if seconds else None
-    means = _vertex_means(data, labels, where)
-    return means, [f"label-{v}" for v in _values(labels)], tr if seconds else None
 
 
 def check_nifti(
@@ -352,23 +299,3 @@ def _label_values(labels: str | PathLike) -> list[int]:
     nibabel = require("nibabel", "fmri", why="read an atlas")
     table = np.unique(np.asarray(nibabel.load(labels).get_fdata(dtype=np.float32)))
     return [int(v) for v in table if v > 0]
-
-
-def _values(labels: ArrayLike | None) -> list[int]:
-    return [int(v) for v in np.unique(np.asarray(labels)) if v > 0]
-
-
-def _vertex_means(
-    data: NDArray[np.float32], labels: ArrayLike | None, where: str
-) -> NDArray[np.float32]:
-    """Mean series of the parcels, (T, R)."""
-    if labels is None:
-        raise DataError(
-            f"{where}: a series of {data.shape[-1]} vertices needs labels=, the parcel of each "
-            "(read_parcels(path, labels=...))"
-        )
-    parcels = np.asarray(labels)
-    if parcels.shape != data.shape[1:]:
-        raise DataError(f"{where}: expected {data.shape[1:]} labels, got {parcels.shape}")
-    values: Sequence[int] = _values(labels)
-    return np.stack([data[:, parcels == v].mean(axis=1) for v in values], axis=1)

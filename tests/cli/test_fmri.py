@@ -95,15 +95,12 @@ def test_a_killed_run_is_resumed_bit_for_bit(series, tmp_path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert main(command(whole)) == 0
     kill = f"""
-import dataclasses, importlib, os, signal
-import biojepa.cli.pretrain_fmri as command
+import importlib, os, signal
 from biojepa.cli.main import main
 
-scaled, often = command.scaled_training, {{"checkpoint_every": 12}}
-command.scaled_training = lambda *a, **k: dataclasses.replace(scaled(*a, **k), **often)
 train = importlib.import_module("biojepa.engine.train")
 train.rotate = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)  # right after a checkpoint
-main({command(killed)!r})
+main({[*command(killed), "--train.checkpoint_every", "12"]!r})
 """
     done = subprocess.run([sys.executable, "-c", kill], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-1000:]
@@ -113,6 +110,22 @@ main({command(killed)!r})
     weights = [read_tensors(run / "model" / "model.safetensors") for run in (whole, killed)]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
+@pytest.mark.slow  # two processes that import torch
+def test_two_processes_train_and_one_of_them_writes(series, tmp_path) -> None:
+    command = ["pretrain", "fmri", str(series), "--tr", "2", "--preset", "tiny", "--steps", "4"]
+    command += ["--batch-size", "4", "--device", "cpu", "--train.log_every", "1"]
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    assert main([*command, "-o", str(alone)]) == 0
+    start = [sys.executable, "-m", "biojepa.cli.main"]
+    given = [*start, *command, "-o", str(both), "--devices", "2"]
+    done = subprocess.run(given, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-1000:]
+    assert done.stdout.count("done: 4 steps") == 1
+    weights = [read_tensors(run / "model" / "model.safetensors") for run in (alone, both)]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=1e-5)
 
 
 def test_runs_are_embedded_as_in_python_and_models_are_described(series, tmp_path, capsys) -> None:

@@ -22,7 +22,8 @@ import pytest
 
 from biojepa.fmri import BrainJEPA
 from biojepa.fmri.files import read_table
-from biojepa.fmri.images import check_nifti, read_parcels, read_volume
+from biojepa.fmri.images import check_nifti, read_volume
+from biojepa.fmri.surface import read_parcels
 from tests.faults.cage import MB
 from tests.faults.rows import Row, fine, in_one_child
 

@@ -11,7 +11,7 @@ import pytest
 
 from biojepa.errors import DataError, FormatError
 from biojepa.fmri.gifti import read_gifti
-from biojepa.fmri.images import read_parcels
+from biojepa.fmri.surface import read_parcels
 
 nibabel = pytest.importorskip("nibabel", reason="the extra fmri is not installed")
 DATA = np.random.default_rng(0).standard_normal((5, 6)).astype(np.float32)

@@ -10,7 +10,7 @@ import pytest
 
 from biojepa.errors import DataError, FormatError, PlausibilityWarning
 from biojepa.fmri.files import open_paths
-from biojepa.fmri.images import check_nifti, read_parcels, read_volume, region_centres
+from biojepa.fmri.images import check_nifti, read_volume, region_centres
 
 nibabel = pytest.importorskip("nibabel", reason="the extra fmri is not installed")
 pytest.importorskip("nilearn", reason="the extra fmri is not installed")
@@ -195,29 +195,3 @@ def test_a_volume_without_an_atlas_says_what_to_do(files) -> None:
     image(path, labels)
     with pytest.raises(FormatError, match="a volume needs an atlas"):
         open_paths(path, tr_s=2.0, regions=None, orientation="auto")
-
-
-def test_cifti_parcels_come_with_names_and_repetition_time(tmp_path) -> None:
-    data = np.random.default_rng(0).standard_normal((12, 3)).astype(np.float32)
-    cifti = nibabel.cifti2
-    brain = cifti.BrainModelAxis.from_surface(np.arange(6), 10, name="CortexLeft")
-    parcels = cifti.ParcelsAxis.from_brain_models(
-        [(name, brain[i * 2 : i * 2 + 2]) for i, name in enumerate(("V1", "M1", "S1"))]
-    )
-    series = cifti.SeriesAxis(0, 0.72, 12, unit="second")
-    path = tmp_path / "sub-1.ptseries.nii"
-    nibabel.save(cifti.Cifti2Image(data, (series, parcels)), path)
-    records = open_paths(path, tr_s=2.0, regions=None, orientation="auto")
-    run = records.read(0)
-    assert run.channels == ("V1", "M1", "S1")
-    assert run.rate_hz == pytest.approx(1 / 0.72)
-    assert run.record_id == "sub-1"
-    np.testing.assert_allclose(run.values.T, data, atol=1e-6)
-    dense = tmp_path / "sub-1.dtseries.nii"
-    wide = np.repeat(data, 2, axis=1)
-    nibabel.save(cifti.Cifti2Image(wide, (series, brain)), dense)
-    table, names, tr = read_parcels(dense, labels=[1, 1, 2, 2, 5, 5])
-    np.testing.assert_allclose(table, data, atol=1e-6)
-    assert (names, tr) == (["label-1", "label-2", "label-5"], pytest.approx(0.72))
-    with pytest.raises(DataError, match="needs labels="):
-        read_parcels(dense)

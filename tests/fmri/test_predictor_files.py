@@ -78,7 +78,7 @@ CONFIGS = {
     "patch": (put("model", "patch", value=4), "patch=4"),
     "n_regions": (put("model", "n_regions", value=30), "n_regions=30"),
     "n_gradients": (put("model", "n_gradients", value=3), "n_gradients=3"),
-    "mlp_ratio": (put("model", "mlp_ratio", value=900.0), "mlp_ratio=900"),
+    "mlp_ratio": (put("model", "mlp_ratio", value=900.0), r"mlp_ratio=\d+, blocks"),
     "unknown setting": (put("model", "dims", value=3), "did you mean 'dim'"),
     "text for a number": (put("model", "depth", value="two"), "config.json cannot be used"),
     "no model": (without("model"), r"lacks \['model'\]"),

@@ -1,0 +1,40 @@
+"""Which settings a `SignalJEPAClassifier` can have."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from biojepa.eeg.heads import Architecture
+from biojepa.errors import ConfigError
+from biojepa.estimators.labels import check_class_weight
+
+Regime = Literal["new", "full", "linear"]
+
+
+def check_settings(estimator: Any) -> None:
+    """Refuse what cannot be used, by name.
+
+    Raises
+    ------
+    ConfigError
+    """
+    for name, kind in (("architecture", Architecture), ("regime", Regime)):
+        if getattr(estimator, name) not in get_args(kind):
+            raise ConfigError(
+                f"expected {name} in {get_args(kind)}, got {getattr(estimator, name)!r}"
+            )
+    if estimator.regime == "linear" and estimator.architecture == "pre-local":
+        raise ConfigError(
+            "expected architecture 'post-local' or 'contextual' with regime 'linear', got "
+            "'pre-local', which has no features before its filters are trained: take regime "
+            "'new'"
+        )
+    for name in ("epochs", "batch_size", "n_filters", "lr", "adapt_steps"):
+        if not getattr(estimator, name) > 0:
+            raise ConfigError(f"expected {name} above 0, got {getattr(estimator, name)}")
+    if not 0 < estimator.validation_fraction <= 0.5 or estimator.warmup_epochs < 0:
+        raise ConfigError(
+            "expected 0 < validation_fraction <= 0.5 and warmup_epochs >= 0, got "
+            f"{estimator.validation_fraction} and {estimator.warmup_epochs}"
+        )
+    check_class_weight(estimator.class_weight)
