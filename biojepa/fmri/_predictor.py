@@ -51,7 +51,7 @@ class BrainPredictor(BaseEstimator):
     gradients: ArrayLike | str | PathLike | BrainGradients | None
     normalise: Normalise | None
     pool: str
-    layer: int | Sequence[int]
+    layer: int | Sequence[int] | str
     steps: int | None
     batch_size: int | None
     lr: float | None

@@ -109,7 +109,7 @@ class BrainClassifier(RecordClassifier, BrainPredictor):
         gradients: ArrayLike | str | PathLike | BrainGradients | None = None,
         normalise: Normalise | None = None,
         pool: str = "mean_std",
-        layer: int | Sequence[int] = -1,
+        layer: int | Sequence[int] | str = -1,
         C: float = 0.01,
         steps: int | None = None,
         batch_size: int | None = None,
