@@ -18,25 +18,18 @@ def benchmark(name: str) -> Callable[[], str]:
         found = _read(f"fmri/{name}.json")
         parts = []
         for task in found["tasks"].values():
-            unit = f" ({task['unit']})" if task["unit"] else ""
-            parts += [f"**{task['title']}** ({task['measure']}{unit})", ""]
-            parts += ["| row | value | over the strongest baseline | p |"]
-            parts += ["| --- | --- | --- | --- |"]
-            for row in task["rows"]:
-                value, gap = row["value"], row["difference"]
-                over = "is that baseline" if gap is None else _interval(gap, "+.3f")
-                p = "-" if row["p"] is None else f"{row['p']:.3f}"
-                parts.append(f"| {row['title']} | {_interval(value, '.3f')} | {over} | {p} |")
-            parts += ["", task["verdict"], *_contrasts(task), ""]
+            parts += [*_table(task), "", task["verdict"], *_contrasts(task), ""]
         return "\n".join([*parts, _cost(found)])
 
     return rendered
 
 
 def quick() -> str:
-    """The verdicts of the quick benchmark and what it took."""
+    """Age in the quick benchmark, the verdicts of all tasks, and what it took."""
     found = _read("fmri/quick.json")
-    parts = [f"- {task['verdict']}" for task in found["tasks"].values()]
+    first = next(iter(found["tasks"].values()))
+    parts = [*_table(first), *_contrasts(first), ""]
+    parts += [f"- {task['verdict']}" for task in found["tasks"].values()]
     return "\n".join([*parts, "", _cost(found)])
 
 
@@ -108,6 +101,19 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "fmri-normalisation": study("normalisation"),
     "fmri-new-atlas": study("new_atlas"),
 }
+
+
+def _table(task: Mapping[str, Any]) -> list[str]:
+    """One task of a benchmark: its rows beside the strongest baseline."""
+    unit = f" ({task['unit']})" if task["unit"] else ""
+    lines = [f"**{task['title']}** ({task['measure']}{unit})", ""]
+    lines += ["| row | value | over the strongest baseline | p |", "| --- | --- | --- | --- |"]
+    for row in task["rows"]:
+        value, gap = row["value"], row["difference"]
+        over = "is that baseline" if gap is None else _interval(gap, "+.3f")
+        p = "-" if row["p"] is None else f"{row['p']:.3f}"
+        lines.append(f"| {row['title']} | {_interval(value, '.3f')} | {over} | {p} |")
+    return lines
 
 
 def _contrasts(task: Mapping[str, Any]) -> list[str]:
