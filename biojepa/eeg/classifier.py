@@ -19,13 +19,7 @@ from biojepa.data.records import is_table
 from biojepa.eeg._classifier_file import FittedClassifier, read_classifier, write_classifier
 from biojepa.eeg._encoder import pretrained_of, start_from
 from biojepa.eeg.estimator import SignalJEPA
-from biojepa.eeg.finetune import (
-    Protocol,
-    channel_features,
-    logits_of,
-    make_network,
-    train_network,
-)
+from biojepa.eeg.finetune import Protocol, channel_features, logits_of, make_network, train_network
 from biojepa.eeg.heads import Architecture, SignalClassifierNet
 from biojepa.eeg.inputs import EEGInputs, only_part
 from biojepa.eeg.preprocess import Prepared
@@ -73,6 +67,8 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
     validation_fraction : float
         Share of the records held out for that, stratified by label.
     class_weight : "balanced", dict or None
+    precision : {"fp32", "bf16"}
+        Of training.
     device : {"auto", "cpu", "cuda", "mps"}
     verify : bool
         Compare checksums of the encoder.
@@ -136,6 +132,7 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         patience: int | None = 50,
         validation_fraction: float = 0.2,
         class_weight: ClassWeight = None,
+        precision: str = "fp32",
         device: str = "auto",
         verify: bool = True,
         random_state: Any = None,
@@ -160,6 +157,7 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         self.patience = patience
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
+        self.precision = precision
         self.device = device
         self.verify = verify
         self.random_state = random_state
@@ -305,15 +303,23 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
                 "'pre-local', which has no features before its filters are trained: take regime "
                 "'new'"
             )
-        for name in ("epochs", "batch_size", "n_filters", "lr", "adapt_steps"):
+        for name in ("n_filters", "adapt_steps"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"expected {name} above 0, got {getattr(self, name)}")
-        if not 0 < self.validation_fraction <= 0.5 or self.warmup_epochs < 0:
-            raise ConfigError(
-                "expected 0 < validation_fraction <= 0.5 and warmup_epochs >= 0, got "
-                f"{self.validation_fraction} and {self.warmup_epochs}"
-            )
+        self._protocol()
         check_class_weight(self.class_weight)
+
+    def _protocol(self) -> Protocol:
+        return Protocol(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            warmup_epochs=self.warmup_epochs,
+            frozen=self.regime == "new",
+            patience=self.patience,
+            validation_fraction=self.validation_fraction,
+            precision=self.precision,
+        )
 
     def _table(self, X: Any, *, reset: bool) -> Any:
         """A 2-D X after scikit-learn's own checks; anything else as it is."""
@@ -346,22 +352,13 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
             n_filters=self.n_filters,
             seed=seed,
         )
-        protocol = Protocol(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            lr=self.lr,
-            warmup_epochs=self.warmup_epochs,
-            frozen=self.regime == "new",
-            patience=self.patience,
-            validation_fraction=self.validation_fraction,
-        )
         result = train_network(
             network,
             records,
             self._xyz(),
             self._code,
             labels,
-            protocol,
+            self._protocol(),
             seed=seed,
             device=self.device,
             class_weight=self.class_weight,

@@ -4,10 +4,11 @@
     python -m biojepa.eeg.studies window-mask --data ../shared/data/eeg --out results/bci
 
 `benchmarks` writes one file a table: motor imagery (`mi`) and SSVEP (`ssvep`) with encoders of the
-other subjects of the same set, then one encoder of all 64 channels of EEGMMIDB that is used on the
-8 channels of the SSVEP set (`ssvep_transfer`) and on the 4 of Muse (`erp`). `window-mask` pretrains
-on one half of EEGMMIDB's people and judges the other, both ways round, for windows of 1, 4 and 16
-tokens and blocks of 40, 60 and 80 % of the head.
+other subjects of the same set; then the shipped `eeg-small`, pretrained on all 64 channels of
+EEGMMIDB, is used on the 4 channels of Muse (`erp`) and the 8 of the SSVEP set (`ssvep_transfer`),
+as it is and continued on the unlabelled target. `protocol` is how long networks are trained on
+labels, on simulated people. `window-mask` pretrains on one half of EEGMMIDB's people and judges the
+other, both ways round, for windows of 1, 4 and 16 tokens and blocks of 40, 60 and 80 % of the head.
 
 Nothing is chosen by what they find.
 """
@@ -16,7 +17,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,9 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from biojepa.data.bci import BCIRecordings
-from biojepa.data.bci_folders import eegmmidb_files, read_eegmmidb
-from biojepa.eeg.benchmark import STEPS, BCISettings, run_bci_benchmark
-from biojepa.eeg.benchmark_data import MOTOR, from_recordings, load_folder
+from biojepa.data.bci_folders import read_eegmmidb
+from biojepa.eeg.benchmark import BCISettings, run_bci_benchmark
+from biojepa.eeg.benchmark_data import MOTOR, from_recordings, load_folder, load_simulated
 from biojepa.eeg.benchmark_rows import BATCH, HEAD_LR, epochs_for
 from biojepa.eeg.classifier import SignalJEPAClassifier
 from biojepa.eeg.config import EEGModelConfig
@@ -47,45 +50,17 @@ from biojepa.evaluation.subjects import (
 )
 from biojepa.plotting.subjects import plot_grid
 
+PROTOCOLS = ((80, None), (150, None), (250, None), (250, 50))  # steps, patience
+PROTOCOL_ROWS = ("eegnet", "random-pre-local-full")
 TOKENS, RADII = (1, 4, 16), (0.4, 0.6, 0.8)
 # ours, by the minutes they take: windows of 16 tokens are costly
 STUDY_STEPS, STUDY_BATCH, STUDY_HEAD_STEPS = 40, 16, 40
 HEADS = {"contextual, frozen": ("contextual", "linear"), "pre-local, frozen": ("pre-local", "new")}
-RUNS = ("ssvep", "mi", "erp", "ssvep_transfer")
+RUNS = ("mi", "ssvep", "erp", "ssvep_transfer")
+TRANSFER = Path("eeg-small")  # whose people are none of the sets it is used on
 FOLDERS = {"mi": "eegmmidb", "erp": "muse_erp", "ssvep": "ssvep_exoskeleton"}
 QUICK = BCISettings(n_seeds=1)
 Say = Callable[[str], None]
-
-
-def transfer_encoder(
-    root: Path, keep: Path, *, preset: str = "small", steps: int = STEPS, say: Say = print
-) -> Path:
-    """An encoder of all channels and people of EEGMMIDB, made once and kept.
-
-    Parameters
-    ----------
-    root : Path
-        Folder of EEGMMIDB.
-    keep : Path
-        Folder that holds, or will hold, `transfer/`.
-    preset : str
-    steps : int
-    say : callable
-
-    Returns
-    -------
-    Path
-        Model folder.
-    """
-    path = keep / f"transfer-{preset}-{steps}"
-    if not path.is_dir():
-        began = Spent.now()
-        files = [str(file) for file in eegmmidb_files(root)]
-        model = SignalJEPA(preset=preset, steps=steps, batch_size=STUDY_BATCH, random_state=0)
-        model.fit(files).save_pretrained(path)
-        spent = Spent.now() - began
-        say(f"{path.name}: {len(files)} recordings, {spent.cpu_s:.0f} s of processor time")
-    return path
 
 
 def benchmarks(
@@ -95,6 +70,7 @@ def benchmarks(
     *,
     only: Sequence[str] = RUNS,
     settings: BCISettings = QUICK,
+    jobs: int = 1,
     say: Say = print,
 ) -> None:
     """Run the tables and write `NAME.json` of each.
@@ -108,6 +84,8 @@ def benchmarks(
     only : sequence of str
         Names of `RUNS`.
     settings : BCISettings
+    jobs : int
+        Processes.
     say : callable
     """
     for name in RUNS:
@@ -116,15 +94,52 @@ def benchmarks(
         own = settings
         paradigm = name.partition("_")[0]
         if name in ("erp", "ssvep_transfer"):
-            encoder = transfer_encoder(
-                root / FOLDERS["mi"], keep, preset=settings.preset, steps=settings.steps, say=say
-            )
-            own = BCISettings(**{**vars(settings), "encoder": encoder})
+            own = replace(settings, encoder=TRANSFER)
         data = load_folder(paradigm, root / FOLDERS[paradigm])  # type: ignore[arg-type]
-        outcome = run_bci_benchmark(data, keep / name, settings=own, say=say)
-        command = f"python -m biojepa.eeg.studies benchmarks --seeds {settings.n_seeds}"
-        text = json.dumps(finite({"command": command, **outcome.numbers()}), indent=1)
-        write_text(out / f"{name}.json", text + "\n")
+        state, began = code_state(), Spent.now()
+        outcome = run_bci_benchmark(data, keep / paradigm, settings=own, jobs=jobs, say=say)
+        record = {
+            "command": f"python -m biojepa.eeg.studies benchmarks --seeds {settings.n_seeds}",
+            "jobs": jobs,
+            "wall_s": (Spent.now() - began).wall_s,  # less if a part was there already
+            "load_of_the_machine": os.getloadavg()[2],
+            **outcome.numbers(),
+        }
+        record["facts"] |= state
+        write_text(out / f"{name}.json", json.dumps(finite(record), indent=1) + "\n")
+
+
+def protocol(out: Path, keep: Path, *, say: Say = print) -> None:
+    """How long networks are trained on labels, judged on simulated people: `protocol.json`.
+
+    Parameters
+    ----------
+    out, keep : Path
+        Folder of the result, and of all else.
+    say : callable
+    """
+    data = load_simulated("mi", n_subjects=4, random_state=7)
+    rows = []
+    for head_steps, patience in PROTOCOLS:
+        settings = replace(
+            QUICK, rows=PROTOCOL_ROWS, steps=1, head_steps=head_steps, patience=patience
+        )
+        outcome = run_bci_benchmark(data, keep / "protocol", settings=settings, say=say)
+        rows += [
+            {
+                "head_steps": head_steps,
+                "patience": patience,
+                "task": table.task,
+                "evaluation": table.evaluation,
+                "row": r.name,
+                "mean": r.mean,
+                "cpu_s": 60 * r.cpu_minutes,
+            }
+            for table in outcome.tables
+            for r in table.results
+        ]
+    record = {"command": "python -m biojepa.eeg.studies protocol", **code_state(), "rows": rows}
+    write_text(out / "protocol.json", json.dumps(finite(record), indent=1) + "\n")
 
 
 def window_mask(
@@ -207,7 +222,11 @@ def window_mask(
                     batch_size=STUDY_BATCH,
                     sfreq=recordings.rate_hz,
                     ch_names=list(recordings.channels),
-                    model={"n_times": _samples(n_tokens, preset), "radius": radius},
+                    model={
+                        "n_times": _samples(n_tokens, preset),
+                        "radius": radius,
+                        "masks": "paper",
+                    },
                     random_state=0,
                 ).fit(np.concatenate([pieces[name] for name in half]))
                 for half in halves
@@ -240,25 +259,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("study", choices=("benchmarks", "window-mask"))
+    parser.add_argument("study", choices=("benchmarks", "protocol", "window-mask"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data/eeg"))
     parser.add_argument("--out", type=Path, default=Path("results/bci"))
     parser.add_argument("--keep", type=Path, default=Path("runs/bci"))
     parser.add_argument("--only", nargs="*", choices=RUNS, default=RUNS)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args(argv)
-
-    def say(text: str) -> None:
-        print(text, flush=True)
 
     args.out.mkdir(parents=True, exist_ok=True)
     if args.study == "benchmarks":
         settings = BCISettings(n_seeds=args.seeds)
-        benchmarks(args.data, args.out, args.keep, only=args.only, settings=settings, say=say)
+        options = {"only": args.only, "settings": settings, "jobs": args.jobs}
+        benchmarks(args.data, args.out, args.keep, **options, say=_say)
+        return
+    if args.study == "protocol":
+        protocol(args.out, args.keep, say=_say)
         return
     began = Spent.now()
     recordings = read_eegmmidb(args.data / FOLDERS["mi"]).pick(MOTOR)
-    found = window_mask(recordings, say=say)
+    found = window_mask(recordings, say=_say)
     record = {
         "command": "python -m biojepa.eeg.studies window-mask",
         **code_state(),
@@ -286,6 +307,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     controls = {r["head"]: r["mean"] for r in found["random"]}
     figure = plot_grid(curves, controls, bound=found["bound"], label="accuracy, mean of subjects")
     figure.savefig(args.out / "window_mask.png", dpi=110)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 def _samples(n_tokens: int, preset: str) -> int:

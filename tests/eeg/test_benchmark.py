@@ -78,6 +78,28 @@ def test_a_stopped_benchmark_goes_on_where_it_was(run, data) -> None:
     assert [t.numbers() for t in again.tables] == [t.numbers() for t in outcome.tables]
 
 
+def test_two_processes_find_what_one_finds(run, data, tmp_path) -> None:
+    outcome, _ = run
+    said: list[str] = []
+    some = replace(FEW, rows=("cca", HEADLINE, "jepa-continued"))
+    run_bci_benchmark(data, tmp_path, settings=some, jobs=2, say=quiet)
+    again = run_bci_benchmark(data, tmp_path, settings=some, say=said.append)
+    assert not [line for line in said if "seed" in line]  # the processes did it all
+    for table, other in zip(again.tables, outcome.tables, strict=True):
+        alone = {r.name: r.by_subject for r in other.results}
+        assert {r.name: r.by_subject for r in table.results} == {n: alone[n] for n in some.rows}
+
+
+def test_the_time_of_encoders_is_of_these_settings_alone(run, data) -> None:
+    _, out = run
+    options = {"preset": "tiny", "given": None, "say": quiet}
+    assert FoldEncoders(data, out, steps=FAST.steps, **options).times().keys() == {
+        "pretrained",
+        "continued",
+    }
+    assert FoldEncoders(data, out, steps=FAST.steps + 1, **options).times() == {}
+
+
 def test_a_judged_subject_is_never_pretrained_on(data, tmp_path) -> None:
     encoders = FoldEncoders(data, tmp_path, preset="tiny", steps=1, given=None, say=quiet)
     for subject in data.subjects:
