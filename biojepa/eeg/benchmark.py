@@ -244,11 +244,12 @@ def _facts(data: BCIData, settings: BCISettings) -> dict[str, Any]:
 
 def _limits(data: BCIData, settings: BCISettings) -> list[str]:
     n = len(data.subjects)
+    before = "" if settings.encoder else f"Pretraining of {settings.steps} steps, "
     found = [
         f"{n} subject{'s' if n > 1 else ''}: differences are shown for each, and nothing is said "
         "about other people.",
-        f"Pretraining of {settings.steps} steps and {settings.head_steps} steps on labels; the "
-        "paper took up to 500,000 and 500 epochs with early stopping on 40 people.",
+        f"{before}{settings.head_steps} steps on labels; the paper took up to 500,000 steps and "
+        "500 epochs with early stopping, on 40 people.",
         "The strongest baseline of a table was chosen on the judged trials, which favours it.",
         f"{settings.n_seeds} seed{'s' if settings.n_seeds > 1 else ''} of weights and training; "
         "the baselines have none.",
