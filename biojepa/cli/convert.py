@@ -69,7 +69,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _to_folder(source: Path, target: Path, options: Options) -> None:
     from biojepa.cli import convert_classifier
-    from biojepa.cli.runs import as_estimator
+    from biojepa.cli.ecg_runs import as_estimator
     from biojepa.ecg import official
     from biojepa.ecg.heads import ECGClassifierNet
     from biojepa.ecg.model import ECGEncoder

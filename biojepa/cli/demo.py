@@ -16,9 +16,9 @@ import numpy as np
 
 from biojepa.cli import demo_data, demo_report
 from biojepa.cli.console import say
+from biojepa.cli.ecg_runs import Run, train_run
 from biojepa.cli.errors import OK, UsageError
 from biojepa.cli.parse import absolute, option, parse
-from biojepa.cli.runs import Run, train_run
 from biojepa.cli.sources import DataOptions, Source
 from biojepa.data.records import StoreRecords
 from biojepa.data.store import SignalStore

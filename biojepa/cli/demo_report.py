@@ -11,7 +11,7 @@ import numpy as np
 
 from biojepa.cli.console import say
 from biojepa.cli.demo_data import Cohort, Labels
-from biojepa.cli.runs import as_estimator
+from biojepa.cli.ecg_runs import as_estimator
 from biojepa.data.splits import check_no_leakage
 from biojepa.data.store import SignalStore
 from biojepa.ecg.estimator import ECGJEPA

@@ -6,21 +6,15 @@ one.
 
 from __future__ import annotations
 
-import platform
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from biojepa import __version__
 from biojepa.cli.console import is_lead_process, say, table
 from biojepa.cli.eeg_pictures import draw_masks
-from biojepa.cli.errors import INTERRUPTED, OK, TERMINATED
-from biojepa.cli.resume import section_of, training_of
-from biojepa.cli.runs import draw_curves, last_metrics
+from biojepa.cli.errors import OK
+from biojepa.cli.run_ends import card, draw_curves, last_metrics, reached, say_done, stopped
+from biojepa.cli.stored_runs import section_of, stored_source, training_of
 from biojepa.data.eeg_records import open_eeg
 from biojepa.data.montage import OnUnknown
 from biojepa.eeg._encoder_file import read_encoder
@@ -30,11 +24,9 @@ from biojepa.eeg.model import build_jepa
 from biojepa.eeg.preprocess import EEGPreprocess
 from biojepa.eeg.pretrain import Pretrained, pretrain
 from biojepa.eeg.recipes import get_recipe
-from biojepa.engine.checkpoint import latest_checkpoint
 from biojepa.engine.config import TrainConfig
 from biojepa.engine.run import read_settings, write_card
 from biojepa.engine.train import TrainResult
-from biojepa.errors import ConfigError
 
 _SOURCE = {"paths": list, "units": str, "on_unknown": str, "init": str | None, "model": dict}
 
@@ -93,15 +85,7 @@ def stored_run(
         If it is none of `biojepa pretrain eeg`.
     """
     where = str(out / "config.yaml")
-    source = stored.get("source")
-    if not isinstance(source, dict) or source.keys() != _SOURCE.keys():
-        raise ConfigError(
-            f"{where}: expected a `source` with {', '.join(_SOURCE)}, got {source!r}: only runs of "
-            "`biojepa pretrain eeg` can be resumed by command"
-        )
-    for name, kind in _SOURCE.items():
-        if not isinstance(source[name], kind):
-            raise ConfigError(f"{where}: the {name} of the source cannot be {source[name]!r}")
+    source = stored_source(out, stored, _SOURCE)
     return EEGRun(
         out,
         tuple(map(str, source["paths"])),
@@ -137,16 +121,14 @@ def train_run(run: EEGRun) -> int:
         ("run", str(out)),
     ]
     say("Signal-JEPA pretraining", *table(rows))
-    latest = latest_checkpoint(out)
-    if run.resume and latest is not None:
-        say(f"going on from step {int(latest.name.removeprefix('step-')):,}")
+    started = reached(out, resume=run.resume)
     fitted, inputs = pretrain(
         source,
         recipe,
         on_unknown=run.on_unknown,
         model=run.model or None,
         training=run.training,
-        init=None if run.init is None else _initial(run, latest is not None),
+        init=None if run.init is None else _initial(run, started),
         origin=run.source(),
         out=out,
         resume=run.resume,
@@ -157,26 +139,25 @@ def train_run(run: EEGRun) -> int:
     say(str(inputs.placed))
     result = fitted.result
     draw_curves(out)
-    if result.step < steps and not result.exhausted:
-        say(
-            f"stopped at step {result.step:,} of {steps:,}; all of it is saved.",
-            f"go on with: biojepa resume {out}",
-        )
-        return INTERRUPTED if result.stopped_by == signal.SIGINT else TERMINATED
+    if (code := stopped(out, result, steps)) is not None:
+        return code
     last = last_metrics(out)
     result.rows = [last]  # also where this call had no step left to do
     estimator = SignalJEPA(preset=recipe.name)
     estimator.take(fitted)
     estimator.n_features_in_ = len(fitted.config.channels)
     estimator.save_pretrained(out / "model")
-    write_card(out, _card(run, fitted, last))
-    lines = [("model", str(out / "model")), ("curves", str(out / "curves.png"))]
-    if draw_masks(out, fitted.config):
-        lines.append(("masks", str(out / "masks.png")))
-    say(f"done: {result.step:,} steps in {result.seconds:.0f} s", *table(lines))
-    if result.collapsed:
-        say("warning: the embeddings collapsed; see curves.png before using the features")
-    say(f"features: biojepa embed {out} FILES... -o features.csv")
+    about = {
+        "modality": "eeg",
+        "recipe": recipe.name,
+        "channels": list(fitted.config.channels),
+        "rate_hz": fitted.config.rate_hz,
+        "reference": fitted.preprocess.reference,
+        "source": run.source(),
+    }
+    write_card(out, card(result, last, training=fitted.training, about=about))
+    drawn = draw_masks(out, fitted.config)
+    say_done(out, result, last, [("masks", str(out / "masks.png"))] if drawn else [])
     return OK
 
 
@@ -188,25 +169,3 @@ def _initial(run: EEGRun, started: bool) -> Pretrained:
     config = EEGModelConfig.from_config(section_of(stored, "model", where))
     preprocess = EEGPreprocess.from_config(section_of(stored, "preprocess", where))
     return Pretrained(build_jepa(config), config, preprocess, TrainResult(), {})
-
-
-def _card(run: EEGRun, fitted: Pretrained, last: dict[str, float]) -> dict[str, object]:
-    return {
-        "modality": "eeg",
-        "recipe": run.recipe,
-        "channels": list(fitted.config.channels),
-        "rate_hz": fitted.config.rate_hz,
-        "reference": fitted.preprocess.reference,
-        "n_records": fitted.training["n_records"],
-        "data_fingerprint": fitted.training["fingerprint"],
-        "source": run.source(),
-        "steps": fitted.result.step,
-        "last_metrics": {k: v for k, v in last.items() if np.isfinite(v)},
-        "collapsed": fitted.result.collapsed,
-        "versions": {
-            "biojepa": __version__,
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
-    }

@@ -106,5 +106,4 @@ def _runs(
                 continue
             report.n_files += len(records)
             for index in range(len(records)):
-                run = records.read(index)
-                yield run.record_id or f"{path.stem}#{index}", run
+                yield records.identity(index), records.read(index)

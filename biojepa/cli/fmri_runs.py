@@ -6,30 +6,23 @@ one.
 
 from __future__ import annotations
 
-import platform
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from biojepa import __version__
-from biojepa.cli.console import say, table
-from biojepa.cli.errors import INTERRUPTED, OK, TERMINATED
+from biojepa.cli.console import is_lead_process, say, table
+from biojepa.cli.errors import OK
+from biojepa.cli.fmri_pictures import draw_pictures
 from biojepa.cli.fmri_sources import RunOptions, open_source
-from biojepa.cli.resume import training_of
-from biojepa.cli.runs import draw_curves, last_metrics
-from biojepa.engine.checkpoint import latest_checkpoint
+from biojepa.cli.run_ends import card, draw_curves, last_metrics, reached, say_done, stopped
+from biojepa.cli.stored_runs import stored_source, training_of
 from biojepa.engine.config import TrainConfig
 from biojepa.engine.run import write_card
-from biojepa.errors import ConfigError
 from biojepa.fmri._encoder_file import read_encoder
 from biojepa.fmri.estimator import BrainJEPA
 from biojepa.fmri.gradient_file import read_gradients
 from biojepa.fmri.preprocess import Normalise
-from biojepa.fmri.pretrain import Pretrained, pretrain
+from biojepa.fmri.pretrain import pretrain
 from biojepa.fmri.recipes import get_recipe
 
 _SOURCE: dict[str, Any] = {
@@ -97,15 +90,7 @@ def stored_run(
         If it is none of `biojepa pretrain fmri`.
     """
     where = str(out / "config.yaml")
-    source = stored.get("source")
-    if not isinstance(source, dict) or source.keys() != _SOURCE.keys():
-        raise ConfigError(
-            f"{where}: expected a `source` with {', '.join(_SOURCE)}, got {source!r}: only runs of "
-            "`biojepa pretrain fmri` can be resumed by command"
-        )
-    for name, kind in _SOURCE.items():
-        if not isinstance(source[name], kind):
-            raise ConfigError(f"{where}: the {name} of the source cannot be {source[name]!r}")
+    source = stored_source(out, stored, _SOURCE)
     return FMRIRun(
         out,
         tuple(map(str, source["paths"])),
@@ -140,9 +125,7 @@ def train_run(run: FMRIRun) -> int:
         ("run", str(out)),
     ]
     say("Brain-JEPA pretraining", *table(rows))
-    latest = latest_checkpoint(out)
-    if run.resume and latest is not None:
-        say(f"going on from step {int(latest.name.removeprefix('step-')):,}")
+    reached(out, resume=run.resume)
     fitted = pretrain(
         records,
         recipe,
@@ -155,46 +138,26 @@ def train_run(run: FMRIRun) -> int:
         resume=run.resume,
         override=run.override,
     )
+    if not is_lead_process():
+        return OK
     result = fitted.result
     draw_curves(out)
-    if result.step < steps and not result.exhausted:
-        say(
-            f"stopped at step {result.step:,} of {steps:,}; all of it is saved.",
-            f"go on with: biojepa resume {out}",
-        )
-        return INTERRUPTED if result.stopped_by == signal.SIGINT else TERMINATED
+    if (code := stopped(out, result, steps)) is not None:
+        return code
     last = last_metrics(out)
     result.rows = [last]  # also where this call had no step left to do
     estimator = BrainJEPA(preset=recipe.name)
     estimator.take(fitted)
     estimator.n_features_in_ = len(fitted.atlases[0])
     estimator.save_pretrained(out / "model")
-    write_card(out, _card(run, fitted, last))
-    lines = [("model", str(out / "model")), ("curves", str(out / "curves.png"))]
-    say(f"done: {result.step:,} steps in {result.seconds:.0f} s", *table(lines))
-    if result.collapsed:
-        say("warning: the embeddings collapsed; see curves.png before using the features")
-    say(f"features: biojepa embed {out} FILES... -o features.csv")
-    return OK
-
-
-def _card(run: FMRIRun, fitted: Pretrained, last: dict[str, float]) -> dict[str, object]:
-    return {
+    about = {
         "modality": "fmri",
-        "recipe": run.recipe,
+        "recipe": recipe.name,
         "atlases": [len(atlas) for atlas in fitted.atlases],
         "tr_s": fitted.preprocess.tr_s,
         "normalise": fitted.preprocess.normalise,
-        "n_records": fitted.training["n_records"],
-        "data_fingerprint": fitted.training["fingerprint"],
         "source": run.source(),
-        "steps": fitted.result.step,
-        "last_metrics": {k: v for k, v in last.items() if np.isfinite(v)},
-        "collapsed": fitted.result.collapsed,
-        "versions": {
-            "biojepa": __version__,
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
     }
+    write_card(out, card(result, last, training=fitted.training, about=about))
+    say_done(out, result, last, draw_pictures(out, estimator, records))
+    return OK

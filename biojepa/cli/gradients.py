@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from tyro.conf import Positional, arg
 
 from biojepa.cli.console import say, table
 from biojepa.cli.errors import OK, UsageError
+from biojepa.cli.fmri_pictures import draw_gradients
 from biojepa.cli.fmri_sources import RunOptions, open_source
 from biojepa.cli.parse import option, parse
 from biojepa.fmri.connectivity import average_connectivity, is_connectivity
@@ -22,6 +24,7 @@ MORE = """\
 examples:
   biojepa gradients my_series/ -o gradients.csv --tr 2
   biojepa gradients group_connectivity.csv -o gradients.csv --components 10
+  biojepa gradients my_store -o g.csv --figure g.png --atlas atlas.nii.gz
 then: biojepa pretrain fmri my_series/ -o run --gradients gradients.csv"""
 
 
@@ -51,6 +54,10 @@ class Options:
     """brainspace: as that toolbox solves it."""
     reference: Annotated[str | None, option("FILE.csv")] = None
     """Gradients that the result is rotated to (Procrustes)."""
+    figure: Annotated[str | None, option("FILE.png")] = None
+    """Draw the first three gradients."""
+    atlas: Annotated[str | None, option("LABELS.nii.gz")] = None
+    """Label image of the atlas, in the order of the regions: the figure has glass brains."""
     files: Annotated[RunOptions, arg(name="")] = RunOptions()
 
 
@@ -59,6 +66,8 @@ def run(argv: Sequence[str]) -> int:
     options = parse(Options, "gradients", argv, more=MORE)
     if options.out is None:
         raise UsageError("expected -o FILE.csv, where the table of gradients goes")
+    if options.atlas is not None and options.figure is None:
+        raise UsageError("expected --figure FILE.png with --atlas, which the figure alone needs")
     reference = None if options.reference is None else read_gradients(options.reference)
     estimator = BrainGradients(
         n_components=options.components,
@@ -77,6 +86,9 @@ def run(argv: Sequence[str]) -> int:
         ("from", f"{n_runs} runs" if n_runs else "a matrix"),
         ("lambdas", f"{first}, ..."),
     ]
+    if options.figure is not None:
+        draw_gradients(Path(options.figure), fitted.gradients_, atlas=options.atlas)
+        rows.append(("figure", options.figure))
     say(f"{options.out}: {fitted.gradients_.shape[1]} gradients", *table(rows))
     return OK
 

@@ -124,7 +124,7 @@ def _model_card(card: dict[str, Any]) -> Rows:
 
 
 def _run(path: Path) -> tuple[str, Rows]:
-    from biojepa.cli.resume import training_of
+    from biojepa.cli.stored_runs import training_of
     from biojepa.engine.checkpoint import checkpoints, latest_checkpoint
     from biojepa.engine.run import read_settings
 
@@ -140,7 +140,7 @@ def _run(path: Path) -> tuple[str, Rows]:
     done = 0 if latest is None else int(latest.name.removeprefix("step-"))
     rows.append(("steps", f"{done:,} of {steps:,} saved in {len(found)} checkpoints"))
     if (path / "metrics.csv").is_file() and (path / "metrics.csv").stat().st_size:
-        from biojepa.cli.runs import last_metrics
+        from biojepa.cli.run_ends import last_metrics
 
         rows += _metrics(last_metrics(path))
     if done < steps and stored.get("modality") in ("ecg", "eeg", "fmri"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from biojepa.cli.runs import as_estimator
+from biojepa.cli.ecg_runs import as_estimator
 from biojepa.ecg._classifier_file import FittedClassifier, read_classifier
 from biojepa.ecg.classifier import ECGClassifier
 from biojepa.ecg.estimator import ECGJEPA

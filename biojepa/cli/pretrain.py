@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from biojepa.cli.config_files import (
-    COMMAND_LINE,
-    check_keys,
-    read_config,
-    settings_text,
-    split_options,
-    with_settings,
-)
+from biojepa.cli.config_files import settings_text, split_options
 from biojepa.cli.errors import OK, UsageError
 from biojepa.cli.parse import absolute, option, parse
 from biojepa.cli.sources import DataOptions, OnMissing, Source, Units
+from biojepa.cli.training_options import Training, given_settings
 from biojepa.ecg.config import ECGModelConfig
 from biojepa.ecg.recipes import Recipe, get_recipe
 from biojepa.engine.config import TrainConfig
-from biojepa.errors import ConfigError
 
 TREE = {"train": TrainConfig, "model": ECGModelConfig, "data": DataOptions}
 MORE = """\
@@ -54,32 +47,6 @@ class Ours:
     """A lead of the model is missing in a recording: error (default) or drop (mask it)."""
     weights: Annotated[str | None, option("W1,W2,...")] = None
     """Of several stores: each sample draws a store by weight, then a record of it."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """How to train, in place of the preset's settings."""
-
-    steps: Annotated[int | None, option("N")] = None
-    """Optimiser steps; the warm-up is scaled along."""
-    batch_size: Annotated[int | None, option("N")] = None
-    """Recordings a step, over all processes."""
-    lr: Annotated[float | None, option("RATE")] = None
-    """Peak learning rate."""
-    seed: Annotated[int | None, option("N")] = None
-    """Of weights, order, crops and masks."""
-    device: Annotated[str | None, option("NAME")] = None
-    """auto (default), cpu, cuda or mps."""
-    devices: Annotated[int | None, option("N")] = None
-    """Processes on this machine (torchrun and SLURM also work)."""
-    num_nodes: Annotated[int | None, option("N")] = None
-    """Machines."""
-    strategy: Annotated[str | None, option("NAME")] = None
-    """auto, ddp, or fsdp for models larger than a device."""
-    precision: Annotated[str | None, option("NAME")] = None
-    """32-true, bf16-mixed or 64-true."""
-    workers: Annotated[int | None, option("N")] = None
-    """Loader processes; 0 suits stores and arrays."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +93,7 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError("expected DATA: a store, files, a folder or an array; see --help")
     if options.out is None:
         raise UsageError("expected -o RUN, a folder for the run; see --help")
-    from biojepa.cli.runs import Run, train_run
+    from biojepa.cli.ecg_runs import Run, train_run
 
     source = Source(tuple(absolute(p) for p in paths), data, init)
     return train_run(
@@ -160,51 +127,23 @@ def resolve(
     ConfigError
         If a key is unknown or a value cannot be used.
     """
-    flat: dict[str, Any] = {}
-    if options.config is not None:
-        flat = read_config(options.config, sections=list(TREE), others=("preset", "init"))
-    preset = options.preset or _name(flat, "preset", options.config) or "small"
-    init = options.init or _name(flat, "init", options.config)
-    flat = {key: value for key, value in flat.items() if key not in ("preset", "init")}
-    line: dict[str, Any] = dict(dotted)
-    for section, group in (("data", options.files), ("train", options.training)):
-        for f in fields(group):
-            value = getattr(group, f.name)
-            if value is not None:
-                line[f"{section}.{f.name}"] = value
-    recipe = get_recipe(preset)
-    changed = {key for given in (flat, line) for key in given}
-    train, model, data = recipe.train, recipe.model, DataOptions()
-    for given, where in ((flat, str(options.config)), (line, COMMAND_LINE)):
-        check_keys(given, TREE, where=where)
-        given = _scaled_warmup(given, changed, recipe)
-        train = with_settings("train", train, given, where=where)
-        model = with_settings("model", model, given, where=where)
-        data = with_settings("data", data, given, where=where)
+    given = given_settings(
+        TREE,
+        preset=options.preset,
+        init=options.init,
+        config=options.config,
+        groups={"data": options.files, "train": options.training},
+        dotted=dotted,
+    )
+    recipe = get_recipe(given.preset)
+    train, model = given.over("train", recipe.train), given.over("model", recipe.model)
+    data = given.over("data", DataOptions())
     preprocess = recipe.preprocess
     if preprocess is not None:
         band = preprocess.bandpass_hz
         if band is not None and band[1] is not None and band[1] >= model.rate_hz / 2:
             band = (band[0], None)  # resampling to this rate cuts lower anyway
         preprocess = replace(preprocess, rate_hz=model.rate_hz, bandpass_hz=band)
-    leads = model.leads if "model.leads" in changed else None
-    if init is not None and Path(init).exists():
-        init = absolute(init)
+    leads = model.leads if "model.leads" in given.names() else None
     named = replace(recipe, model=model, train=train, preprocess=preprocess)
-    return named, data, leads, init
-
-
-def _name(flat: dict[str, Any], key: str, file: str | None) -> str | None:
-    value = flat.get(key)
-    if value is not None and not isinstance(value, str):
-        raise ConfigError(f"{file}: expected a name for {key}, got {value!r}")
-    return value
-
-
-def _scaled_warmup(given: dict[str, Any], changed: set[str], recipe: Recipe) -> dict[str, Any]:
-    """The warm-up keeps its share of the steps unless it was set."""
-    steps = given.get("train.steps")
-    if steps is None or "train.warmup_steps" in changed or not str(steps).isdigit():
-        return given
-    share = recipe.train.warmup_steps / recipe.train.steps
-    return given | {"train.warmup_steps": round(share * int(steps))}
+    return named, data, leads, given.init

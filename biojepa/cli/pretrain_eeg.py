@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
-from biojepa.cli.config_files import COMMAND_LINE, check_keys, split_options, with_settings
+from biojepa.cli.config_files import settings_text, split_options
 from biojepa.cli.eeg_runs import EEGRun, train_run
-from biojepa.cli.errors import UsageError
+from biojepa.cli.errors import OK, UsageError
 from biojepa.cli.parse import absolute, option, parse
+from biojepa.cli.training_options import Training, given_settings
 from biojepa.eeg.recipes import get_recipe
 from biojepa.engine.config import TrainConfig
 
+TREE = {"train": TrainConfig}
 MORE = """\
 examples:
   biojepa pretrain eeg my_eegs/ -o my_run
   biojepa pretrain eeg sub-01_eeg.edf sub-02_eeg.edf -o my_run --on-unknown drop
   biojepa pretrain eeg my_eegs/ -o my_run --steps 2000 --resume auto
---train.NAME VALUE sets any other number, such as --train.workers 2
+every other setting: --train.NAME VALUE, or the same in a YAML file (--config);
+`biojepa pretrain eeg --print-config` lists them all with what they mean.
 features: biojepa embed my_run my_eegs/ -o features.csv"""
 
 
@@ -39,7 +42,7 @@ class Options:
     FIF, BrainVision or EEGLAB."""
     out: Annotated[str | None, option("RUN", short="-o")] = None
     """Folder for the run."""
-    preset: Annotated[str, option("NAME")] = "small"
+    preset: Annotated[str | None, option("NAME")] = None
     """small (default: hours of EEG, minutes on a CPU), tiny (to try things out) or paper (a
     GPU)."""
     masks: Annotated[Literal["paper", "config", "space-time"] | None, option("KIND")] = None
@@ -50,56 +53,53 @@ class Options:
     """arbitrary: the files are not in volts, whatever they say."""
     on_unknown: Annotated[Literal["error", "drop"], option("WHAT")] = "error"
     """A channel without a known place: error (default) or drop (leave it out)."""
+    config: Annotated[str | None, option("FILE.yaml")] = None
+    """Settings; options of the command line win over it."""
     init: Annotated[str | None, option("MODEL")] = None
     """Go on from this model instead of random weights."""
-    steps: Annotated[int | None, option("N")] = None
-    """Optimiser steps; the warm-up is scaled along."""
-    batch_size: Annotated[int | None, option("N")] = None
-    """Windows a step."""
-    lr: Annotated[float | None, option("RATE")] = None
-    """Peak learning rate."""
-    seed: Annotated[int, option("N")] = 0
-    """Of weights, order, windows and masks."""
-    device: Annotated[str, option("NAME")] = "auto"
-    """auto (default), cpu, cuda or mps."""
     resume: Annotated[Literal["no", "auto"], option("no|auto")] = "no"
-    """auto: go on if RUN holds a run of the same settings, else start."""
+    """auto: go on if RUN holds a run of the same settings, else start (for job queues)."""
+    override: Annotated[bool, option()] = False
+    """With --resume auto: go on although settings changed."""
+    print_config: Annotated[bool, option()] = False
+    """Print all settings of the training as YAML and stop."""
+    training: Annotated[Training, arg(name="")] = Training()
 
 
 def run(argv: Sequence[str]) -> int:
     """Run the command."""
-    rest, dotted = split_options(argv, ["train"])
+    rest, dotted = split_options(argv, list(TREE))
     options = parse(Options, "pretrain eeg", rest, more=MORE)
-    check_keys(dotted, {"train": TrainConfig}, where=COMMAND_LINE)
+    given = given_settings(
+        TREE,
+        preset=options.preset,
+        init=options.init,
+        config=options.config,
+        groups={"train": options.training},
+        dotted=dotted,
+    )
+    recipe = get_recipe(given.preset)
+    training = given.over("train", recipe.train)
+    if options.print_config:
+        print(f"preset: {recipe.name}")
+        print(settings_text({"train": training}), end="")
+        return OK
     if not options.data:
         raise UsageError("expected DATA: a store, files or a folder; see --help")
     if options.out is None:
         raise UsageError("expected -o RUN, a folder for the run; see --help")
-    recipe = get_recipe(options.preset)
     model: dict[str, Any] = {"masks": options.masks, "radius": options.radius}
-    init = options.init
-    if init is not None and Path(init).exists():
-        init = absolute(init)
     return train_run(
         EEGRun(
             Path(absolute(options.out)),
             tuple(absolute(path) for path in options.data),
             recipe.name,
-            _training(recipe.train, options, dotted),
+            training,
             {name: value for name, value in model.items() if value is not None},
             units=options.units,
             on_unknown=options.on_unknown,
-            init=init,
+            init=given.init,
             resume=options.resume == "auto",
+            override=options.override,
         )
     )
-
-
-def _training(base: TrainConfig, options: Options, dotted: dict[str, str]) -> TrainConfig:
-    """The recipe's training with the command line's numbers in their place."""
-    given = {"steps": options.steps, "batch_size": options.batch_size, "lr": options.lr}
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    steps = changes.get("steps", base.steps)
-    changes["warmup_steps"] = round(base.warmup_steps * steps / base.steps)
-    training = replace(base, **changes, seed=options.seed, device=options.device)
-    return with_settings("train", training, dotted, where=COMMAND_LINE)

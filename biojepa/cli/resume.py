@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -14,6 +14,7 @@ from biojepa.cli.config_files import COMMAND_LINE, check_keys, split_options, wi
 from biojepa.cli.errors import UsageError
 from biojepa.cli.parse import absolute, option, parse
 from biojepa.cli.sources import Source
+from biojepa.cli.stored_runs import section_of, training_of
 from biojepa.ecg.config import ECGModelConfig
 from biojepa.ecg.preprocess import ECGPreprocess
 from biojepa.ecg.recipes import Recipe
@@ -49,7 +50,7 @@ def run(argv: Sequence[str]) -> int:
     rest, dotted = split_options(argv, ["train"])
     options = parse(Options, "resume", rest, more=MORE)
     check_keys(dotted, {"train": TrainConfig}, where=COMMAND_LINE)
-    from biojepa.cli.runs import Run, train_run
+    from biojepa.cli.ecg_runs import Run, train_run
     from biojepa.engine.run import read_settings
 
     out = Path(absolute(options.run))
@@ -93,20 +94,6 @@ def run(argv: Sequence[str]) -> int:
     )
 
 
-def section_of(stored: dict[str, Any], name: str, where: str) -> dict[str, Any]:
-    """The settings below a key of a run's `config.yaml`.
-
-    Raises
-    ------
-    ConfigError
-        If there are none.
-    """
-    section = stored.get(name)
-    if not isinstance(section, dict):
-        raise ConfigError(f"{where}: expected settings below {name!r}, got {section!r}")
-    return section
-
-
 def _roads(stored: dict[str, Any], where: str) -> tuple[ECGPreprocess, ...] | None:
     """Preprocessing of each database of a mixture; None if there was one set of records."""
     if "databases" not in stored:
@@ -115,17 +102,3 @@ def _roads(stored: dict[str, Any], where: str) -> tuple[ECGPreprocess, ...] | No
     if not isinstance(databases, list) or not all(isinstance(d, dict) for d in databases):
         raise ConfigError(f"{where}: expected a list of `databases` with preprocess")
     return tuple(ECGPreprocess.from_config(section_of(d, "preprocess", where)) for d in databases)
-
-
-def training_of(stored: dict[str, Any], where: str) -> TrainConfig:
-    """The training settings as stored; those that a newer biojepa has keep their defaults.
-
-    Raises
-    ------
-    ConfigError
-        If there are none, or a value is of another type or out of range.
-    """
-    section = section_of(stored, "train", where)
-    known = {f.name for f in fields(TrainConfig)}
-    check_keys({f"train.{key}": 0 for key in section}, {"train": TrainConfig}, where=where)
-    return replace(TrainConfig(), **{k: v for k, v in section.items() if k in known})

@@ -90,7 +90,7 @@ def read_mat5(
     budget = max_bytes
     for kind, data in reader.elements(raw, HEADER_BYTES):
         if kind == _COMPRESSED:
-            data = _inflate(data, budget, where)
+            data = _inflate(data, budget, order, where)
             budget -= len(data)
             inner = list(reader.elements(data, 0))
             if len(inner) != 1:
@@ -260,18 +260,26 @@ class _Reader:
             )
 
 
-def _inflate(data: bytes, budget: int, where: str) -> bytes:
+def _inflate(data: bytes, budget: int, order: str, where: str) -> bytes:
+    """One compressed variable; it is unpacked as far as its own first bytes say, if at all."""
     limit = min(budget, max(RATIO_FREE_BYTES, MAX_RATIO * len(data)))
     stream = zlib.decompressobj()
     try:
-        found = stream.decompress(data, limit + 1)
+        start = stream.decompress(data, 8)
+        if len(start) < 8:
+            raise FormatError(f"{where}: a compressed variable is cut")
+        word, size = struct.unpack(order + "2I", start)
+        said = 8 if word >> 16 else 8 + size + 8  # with what may pad it
+        if said > limit:
+            raise DataError(
+                f"{where}: unpacks {len(data)} bytes to more than {limit}; if that is a recording, "
+                "raise max_bytes or save it without compression"
+            )
+        found = start + stream.decompress(stream.unconsumed_tail, said - 8 + 1)
     except zlib.error as error:
         raise FormatError(f"{where}: a compressed variable is damaged ({error})") from None
-    if len(found) > limit:
-        raise DataError(
-            f"{where}: unpacks {len(data)} bytes to more than {limit}; if that is a recording, "
-            "raise max_bytes or save it without compression"
-        )
+    if len(found) > said:
+        raise FormatError(f"{where}: a compressed variable unpacks to more than the {said} it says")
     if not stream.eof:
         raise FormatError(f"{where}: a compressed variable is cut")
     return found

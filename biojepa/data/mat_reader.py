@@ -50,18 +50,7 @@ def read_mat(path: str | os.PathLike[str], options: ReadOptions = DEFAULTS) -> R
         See `biojepa.data.assemble.assemble`.
     """
     where = shown(path)
-    size = file_size(path)
-    if size > options.max_bytes:
-        raise DataError(f"{where}: {size} bytes are more than max_bytes={options.max_bytes}")
-    raw = read_bytes(path, size)
-    if SIGNATURE in (raw[:8], raw[512:520]):
-        variables = read_mat73(path, max_bytes=options.max_bytes, where=where)
-    elif is_mat5(raw[:128]):
-        variables = read_mat5(raw, max_bytes=options.max_bytes, where=where)
-    elif is_mat4(raw[:20]):
-        variables = read_mat4(raw, where=where)
-    else:
-        raise FormatError(f"{where}: expected a MATLAB file, its first bytes are others")
+    variables, sha256 = read_variables(path, max_bytes=options.max_bytes)
     fields, values = _signals(variables, where)
     side = {key.lower(): value for key, value in fields.items()}
     leads = _texts(side, LEAD_KEYS)
@@ -88,10 +77,51 @@ def read_mat(path: str | os.PathLike[str], options: ReadOptions = DEFAULTS) -> R
         record_id=_identity(side, ID_KEYS) or Path(path).stem,
         subject_id=_identity(side, SUBJECT_KEYS),
         labels=_labels(side),
-        sha256=hashlib.sha256(raw).hexdigest(),
+        sha256=sha256,
         notes=tuple(notes),
     )
     return assemble(decoded, path, options)
+
+
+def read_variables(
+    path: str | os.PathLike[str], *, max_bytes: int
+) -> tuple[dict[str, Variable], str]:
+    """All variables of a MATLAB file of any version.
+
+    Parameters
+    ----------
+    path : path
+    max_bytes : int
+        Largest file, and most that its variables may unpack to.
+
+    Returns
+    -------
+    variables : dict
+        See `mat_binary.read_mat5`.
+    sha256 : str
+        Of the file.
+
+    Raises
+    ------
+    FormatError
+        If it is no MATLAB file, or damaged.
+    DataError
+        If it is larger than `max_bytes`, packed or unpacked.
+    """
+    where = shown(path)
+    size = file_size(path)
+    if size > max_bytes:
+        raise DataError(f"{where}: {size} bytes are more than max_bytes={max_bytes}")
+    raw = read_bytes(path, size)
+    if SIGNATURE in (raw[:8], raw[512:520]):
+        variables = read_mat73(path, max_bytes=max_bytes, where=where)
+    elif is_mat5(raw[:128]):
+        variables = read_mat5(raw, max_bytes=max_bytes, where=where)
+    elif is_mat4(raw[:20]):
+        variables = read_mat4(raw, where=where)
+    else:
+        raise FormatError(f"{where}: expected a MATLAB file, its first bytes are others")
+    return variables, hashlib.sha256(raw).hexdigest()
 
 
 def _signals(

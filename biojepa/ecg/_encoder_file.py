@@ -8,9 +8,8 @@ from typing import Any
 from biojepa.ecg._folder_settings import read_model_settings
 from biojepa.ecg.model import build_jepa
 from biojepa.ecg.pretrain import Pretrained
-from biojepa.engine.train import TrainResult
-from biojepa.errors import CheckpointError
-from biojepa.estimators.saved import check_options, load_model, save_model
+from biojepa.estimators.encoder_file import save_encoder, stored_result
+from biojepa.estimators.saved import check_options, load_model
 
 OPTIONS = {"preset": str, "pool": str, "layer": list, "shifts": int, "scale": bool}
 
@@ -28,24 +27,7 @@ def write_encoder(
     With `half`, weights are rounded to float16, which halves the folder; they are read back as
     float32. A `card` is stored beside them.
     """
-    weights = fitted.jepa.export_state()
-    if half:
-        weights = {name: value.half() for name, value in weights.items()}
-    rows = fitted.result.rows
-    save_model(
-        folder,
-        modality="ecg",
-        kind="encoder",
-        config={
-            "model": fitted.config.to_config(),
-            "preprocess": fitted.preprocess.to_config(),
-            "estimator": options,
-            "metrics": rows[-1] if rows else {},
-        },
-        weights=weights,
-        training=fitted.training,
-        card=card,
-    )
+    save_encoder(folder, fitted, options, modality="ecg", half=half, card=card)
 
 
 def read_encoder(
@@ -62,10 +44,7 @@ def read_encoder(
     where = str(folder)
     model, preprocess = read_model_settings(config, weights, where=where)
     options = check_options(config.get("estimator"), OPTIONS, where=where)
-    metrics = config.get("metrics")
-    if not isinstance(metrics, dict):
-        raise CheckpointError(f"{where}: expected the metrics of the training, got {metrics!r}")
+    result = stored_result(config, where=where)
     jepa = build_jepa(model)
     jepa.load_export(weights, where=where)
-    result = TrainResult(rows=[metrics] if metrics else [])
     return Pretrained(jepa, model, preprocess, result, training), options

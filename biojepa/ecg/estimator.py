@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from biojepa.data.records import ArrayRecords, Records, is_table, open_records
@@ -22,18 +19,11 @@ from biojepa.ecg.pretrain import MIN_PATCHES, Pretrained, name_leads, pretrain
 from biojepa.ecg.recipes import get_recipe
 from biojepa.engine.devices import resolve_device
 from biojepa.engine.train import TrainResult
-from biojepa.estimators.features import (
-    check_pool,
-    extract_features,
-    feature_width,
-    grid_shifts,
-    layer_numbers,
-    windows_of,
-)
-from biojepa.estimators.labels import draw_seed
+from biojepa.estimators.encoder import JEPAEstimator
+from biojepa.estimators.features import extract_features, grid_shifts, windows_of
 
 
-class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class ECGJEPA(JEPAEstimator):
     """Pretrain an ECG-JEPA on recordings and turn recordings into features.
 
     Parameters
@@ -117,6 +107,8 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """
 
     missing_leads_: tuple[str, ...]
+    _has_register = True
+    _write = staticmethod(write_encoder)
 
     def __init__(
         self,
@@ -188,7 +180,7 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         DataError, LeadError, ConfigError, TrainingError
             With what was expected, what came, and the fix.
         """
-        check_pool(self.pool, self.precision)
+        self._check_reading()
         records = self._open(X, reset=True)
         recipe = get_recipe(self.preset)
         fitted = pretrain(
@@ -198,7 +190,7 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             on_missing=self.on_missing,
             units=self.units,
             model=self._model_settings() or None,
-            training=self._training(),
+            training=self._training(recipe.train),
             init=None if self.init is None else read_encoder(self.init, verify=self.verify)[0],
             out=None if self.run_dir is None else Path(self.run_dir),
             progress=True if self.verbose else None,
@@ -220,7 +212,7 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         ndarray of float32, shape (n_records, n_features)
         """
         check_is_fitted(self)
-        check_pool(self.pool, self.precision)
+        self._check_reading()
         inputs = self._inputs(X)
         scales: list[np.ndarray] = []
 
@@ -276,24 +268,9 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return list(self._inputs(X).iterate())
 
-    def save_pretrained(self, folder: str | PathLike) -> None:
-        """Write a model folder: weights, preprocessing, leads, what it has seen; no pickle.
-
-        Raises
-        ------
-        CheckpointError
-            If the folder holds other files.
-        RunError
-            If it cannot be written.
-        """
-        check_is_fitted(self)
-        write_encoder(folder, self.pretrained(), self.reading())
-
     def reading(self) -> dict[str, Any]:
         """How features are read from the model: what a model folder holds besides it."""
-        layers, shifts = self._layers(), self._shifts()
-        reading = {"preset": self.preset, "pool": self.pool, "layer": layers, "shifts": shifts}
-        return reading | {"scale": self.scale}
+        return super().reading() | {"shifts": self._shifts(), "scale": self.scale}
 
     @classmethod
     def from_pretrained(cls, folder: str | PathLike, *, verify: bool = True) -> ECGJEPA:
@@ -307,53 +284,18 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             If it is absent, damaged, or not an ECG encoder.
         """
         fitted, options = read_encoder(folder, verify=verify)
-        layers = options["layer"]
-        estimator = cls(
-            preset=options["preset"],
-            pool=options["pool"],
-            layer=layers[0] if len(layers) == 1 else layers,
-            scale=options["scale"],
-            shifts=options["shifts"],
-        )
-        estimator.take(fitted)
-        estimator.n_features_in_ = len(fitted.config.leads)
-        return estimator
+        return cls._of(fitted, options, len(fitted.config.leads))
 
     @property
     def _n_features_out(self) -> int:
-        config = self.model_config_
-        width = feature_width(config.dim, pool=self.pool, layers=self._layers())
-        return width + (len(config.leads) if self.scale else 0)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        tags.input_tags.three_d_array = True
-        return tags
+        return super()._n_features_out + (len(self.model_config_.leads) if self.scale else 0)
 
     def _shifts(self) -> int:
         return grid_shifts(self.shifts, self.model_config_.patch / self.model_config_.rate_hz)
 
-    def _layers(self) -> list[int]:
-        return layer_numbers(self.layer, self.model_config_.depth)
-
     def _model_settings(self) -> dict[str, Any]:
-        """Settings of `ECGModelConfig` in place of the preset's."""
-        options = dict(self.model or {})
-        if self.regulariser is not None:
-            options["regulariser"] = self.regulariser
-        if self.lead_dropout:
-            options["lead_dropout"] = self.lead_dropout
-        return options
-
-    def _training(self) -> Any:
-        own: dict[str, Any] = {"steps": self.steps, "batch_size": self.batch_size, "lr": self.lr}
-        changes = {k: v for k, v in own.items() if v is not None}
-        training = get_recipe(self.preset).train
-        steps = changes.get("steps", training.steps)
-        warmup = round(training.warmup_steps * steps / training.steps)
-        seed = draw_seed(self.random_state)
-        return replace(training, **changes, warmup_steps=warmup, seed=seed, device=self.device)
+        own = {"lead_dropout": self.lead_dropout} if self.lead_dropout else {}
+        return super()._model_settings() | own
 
     def _open(self, X: Any, *, reset: bool) -> Records:
         """Records of whatever X is; 2-D arrays go through scikit-learn's own checks."""
@@ -385,11 +327,7 @@ class ECGJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def take(self, fitted: Pretrained) -> None:
         """Become the fitted estimator of a model."""
-        self.jepa_ = fitted.jepa.to("cpu").eval()
-        self.model_config_ = fitted.config
-        self.preprocess_ = fitted.preprocess
-        self.training_ = fitted.training
-        self.history_ = fitted.result.rows
+        super().take(fitted)
         self.missing_leads_ = fitted.missing
 
     def pretrained(self) -> Pretrained:

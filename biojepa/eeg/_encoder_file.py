@@ -5,13 +5,32 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
+from torch import Tensor
+
 from biojepa.eeg.config import EEGModelConfig
 from biojepa.eeg.model import build_jepa
 from biojepa.eeg.preprocess import EEGPreprocess
 from biojepa.eeg.pretrain import Pretrained
-from biojepa.engine.train import TrainResult
-from biojepa.errors import CheckpointError
-from biojepa.estimators.saved import load_model, save_model
+from biojepa.errors import CheckpointError, ConfigError, LeadError
+from biojepa.estimators.encoder_file import (
+    check_depth,
+    check_entries,
+    check_sizes,
+    save_encoder,
+    stored_result,
+)
+from biojepa.estimators.saved import check_options, load_model
+
+OPTIONS = {"preset": str, "pool": ("mean_std", "mean"), "layer": list}
+_CONV = "encoder.feature_encoder."
+_BLOCKS = "encoder.contextual.transformer.layers."
+_PRED_BLOCKS = "predictor.transformer.layers."
+_PLACES = (  # setting, weight, axis
+    ("channels", "encoder.pos_encoder.pos_encoder_spat.weight", 0),
+    ("spat_dim", "encoder.pos_encoder.pos_encoder_spat.weight", 1),
+    ("dim", "encoder.contextual.transformer.norm.weight", 0),
+    ("hidden", "encoder.contextual.transformer.layers.0.linear1.weight", 0),
+)
 
 
 def write_encoder(
@@ -27,25 +46,8 @@ def write_encoder(
     With `half`, weights are rounded to float16 and read back as float32. A `card` is stored beside
     them.
     """
-    weights = fitted.jepa.export_state()
-    if half:
-        weights = {name: value.half() for name, value in weights.items()}
-    rows = fitted.result.rows
-    save_model(
-        folder,
-        modality="eeg",
-        kind="encoder",
-        config={
-            "model": fitted.config.to_config(),
-            "preprocess": fitted.preprocess.to_config(),
-            "units": "uV",  # of what the network sees
-            "estimator": options,
-            "metrics": rows[-1] if rows else {},
-        },
-        weights=weights,
-        training=fitted.training,
-        card=card,
-    )
+    units = {"units": "uV"}  # of what the network sees
+    save_encoder(folder, fitted, options, modality="eeg", about=units, half=half, card=card)
 
 
 def read_encoder(
@@ -59,12 +61,48 @@ def read_encoder(
         If it is absent, damaged, or not an EEG encoder.
     """
     config, weights, training = load_model(folder, modality="eeg", kind="encoder", verify=verify)
-    missing = {"model", "preprocess", "estimator", "metrics"} - config.keys()
-    if missing:
-        raise CheckpointError(f"{folder} is damaged: config.json lacks {sorted(missing)}")
-    model = EEGModelConfig.from_config(config["model"])
+    where = str(folder)
+    model, preprocess = read_settings(config, weights, where=where)
+    options = check_options(config.get("estimator"), OPTIONS, where=where)
+    result = stored_result(config, where=where)
     jepa = build_jepa(model)
-    jepa.load_export(weights, where=str(folder))
-    preprocess = EEGPreprocess.from_config(config["preprocess"])
-    result = TrainResult(rows=[config["metrics"]] if config["metrics"] else [])
-    return Pretrained(jepa, model, preprocess, result, training), config["estimator"]
+    jepa.load_export(weights, where=where)
+    return Pretrained(jepa, model, preprocess, result, training), options
+
+
+def read_settings(
+    config: dict[str, Any], weights: dict[str, Tensor], *, where: str
+) -> tuple[EEGModelConfig, EEGPreprocess]:
+    """Architecture and preprocessing of a folder; sizes are compared before anything is built.
+
+    Parameters
+    ----------
+    config : dict
+        With `model` and `preprocess`.
+    weights : dict of Tensor
+        `encoder.*` and `predictor.*`.
+    where : str
+        The folder, for messages.
+
+    Raises
+    ------
+    CheckpointError
+        If they cannot be used, or are not those of the weights.
+    """
+    check_entries(config, "model", "preprocess", where=where)
+    try:
+        model = EEGModelConfig.from_config(config["model"])
+        preprocess = EEGPreprocess.from_config(config["preprocess"])
+    except (ConfigError, LeadError) as error:
+        raise CheckpointError(f"{where}: its config.json cannot be used: {error}") from error
+    said = {"channels": len(model.channels), "conv": len(model.conv)}
+    said |= {name: getattr(model, name) for name in ("dim", "hidden", "spat_dim")}
+    check_sizes(said, weights, _PLACES, where=where)
+    check_depth("conv", said["conv"], weights, _CONV, where=where)
+    check_depth("depth", model.depth, weights, _BLOCKS, where=where)
+    check_depth("pred_depth", model.pred_depth, weights, _PRED_BLOCKS, where=where)
+    for i, (filters, kernel, _) in enumerate(model.conv, start=1):
+        sizes = {"filters": filters, "kernel": kernel}
+        key = f"{_CONV}{i}.0.weight"
+        check_sizes(sizes, weights, [("filters", key, 0), ("kernel", key, 2)], where=where)
+    return model, preprocess

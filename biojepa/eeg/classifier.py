@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -17,18 +17,20 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from biojepa.data.montage import OnUnknown
 from biojepa.data.records import is_table
 from biojepa.eeg._classifier_file import FittedClassifier, read_classifier, write_classifier
+from biojepa.eeg._classifier_settings import Regime, check_settings, protocol_of
 from biojepa.eeg._encoder import pretrained_of, start_from
 from biojepa.eeg.estimator import SignalJEPA
-from biojepa.eeg.finetune import Protocol, channel_features, logits_of, make_network, train_network
+from biojepa.eeg.finetune import channel_features, logits_of, make_network, train_network
 from biojepa.eeg.heads import Architecture, SignalClassifierNet
 from biojepa.eeg.inputs import EEGInputs, only_part
 from biojepa.eeg.preprocess import Prepared
 from biojepa.engine.devices import resolve_device
-from biojepa.errors import ConfigError, DataError
-from biojepa.estimators.labels import ClassWeight, check_class_weight, draw_seed, read_labels
+from biojepa.errors import DataError
+from biojepa.estimators.labels import ClassWeight, draw_seed, read_labels
 from biojepa.estimators.probe import LinearProbe
 
-Regime = Literal["new", "full", "linear"]
+__all__ = ["Regime", "SignalJEPAClassifier"]
+
 _SHARED = ("sfreq", "ch_names", "montage", "units", "on_unknown", "device", "verify")
 
 
@@ -82,6 +84,9 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
     channels_ : tuple of str
         In training; predictions find them by name, in any order.
     network_ : SignalClassifierNet or None
+    spatial_filters_ : ndarray, shape (C, V)
+        Weights of the channels in each learned filter, rows in the order of `channels_`; see
+        `biojepa.eeg.filters` for pictures. Not with `regime="linear"`, which has none.
     probe_ : LinearProbe or None
         With `regime="linear"`.
     history_ : list of dict
@@ -92,7 +97,8 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
     Notes
     -----
     It takes the integer labels, microvolt arrays and epochs of MOABB as they are. Records have one
-    length; the channels of a prediction must hold those of training.
+    length. Training records have the same channels; records of a prediction must hold those of
+    training, and may differ in the others.
 
     Examples
     --------
@@ -194,7 +200,7 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         DataError, LeadError, ConfigError, CheckpointError, TrainingError
             With what was expected, what came, and the fix.
         """
-        self._check()
+        check_settings(self)
         seed = draw_seed(self.random_state)
         encoder = pretrained_of(self.encoder, verify=self.verify)
         reader = self._reader = SignalJEPA(preset=self.preset)
@@ -242,6 +248,16 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         """Classes (n,), or 0/1 columns (n, K)."""
         scores = self.decision_function(X)
         return self._code.predict(scores)
+
+    @property
+    def spatial_filters_(self) -> NDArray[np.float32]:
+        """Learned spatial filters, (C, V); an AttributeError, as scikit-learn has it, without."""
+        network = getattr(self, "network_", None)
+        if network is None:
+            raise AttributeError(
+                "expected a fitted classifier of regime 'new' or 'full', which has spatial filters"
+            )
+        return network.spatial_filters()
 
     def save_pretrained(self, folder: str | PathLike) -> None:
         """Write a model folder: weights, preprocessing, channels, classes; no pickle.
@@ -291,36 +307,6 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "classes_")  # else MOABB binds a function that does not unpickle
 
-    def _check(self) -> None:
-        for name, kind in (("architecture", Architecture), ("regime", Regime)):
-            if getattr(self, name) not in get_args(kind):
-                raise ConfigError(
-                    f"expected {name} in {get_args(kind)}, got {getattr(self, name)!r}"
-                )
-        if self.regime == "linear" and self.architecture == "pre-local":
-            raise ConfigError(
-                "expected architecture 'post-local' or 'contextual' with regime 'linear', got "
-                "'pre-local', which has no features before its filters are trained: take regime "
-                "'new'"
-            )
-        for name in ("n_filters", "adapt_steps"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"expected {name} above 0, got {getattr(self, name)}")
-        self._protocol()
-        check_class_weight(self.class_weight)
-
-    def _protocol(self) -> Protocol:
-        return Protocol(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            lr=self.lr,
-            warmup_epochs=self.warmup_epochs,
-            frozen=self.regime == "new",
-            patience=self.patience,
-            validation_fraction=self.validation_fraction,
-            precision=self.precision,
-        )
-
     def _table(self, X: Any, *, reset: bool) -> Any:
         """A 2-D X after scikit-learn's own checks; anything else as it is."""
         if not is_table(X):
@@ -332,13 +318,14 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         return self._reader.set_params(**{name: getattr(self, name) for name in _SHARED})
 
     def _inputs(self, table: Any) -> EEGInputs:
-        inputs = only_part(self._set()._inputs(table).parts)
-        if hasattr(self, "classes_"):
-            inputs.only(self.channels_)
-        return inputs
+        return only_part(self._set()._inputs(table).parts)
 
     def _records(self, X: Any) -> list[Prepared]:
-        return list(self._inputs(self._table(X, reset=False)).iterate())
+        """Records with the channels of training, of whatever montage they are."""
+        inputs = self._set()._inputs(self._table(X, reset=False))
+        for part in inputs.parts:
+            part.only(self.channels_)
+        return inputs.rows_in_order([list(part.iterate()) for part in inputs.parts])
 
     def _fit_network(
         self, records: list[Prepared], labels: NDArray, groups: Any, seed: int
@@ -358,7 +345,7 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
             self._xyz(),
             self._code,
             labels,
-            self._protocol(),
+            protocol_of(self),
             seed=seed,
             device=self.device,
             class_weight=self.class_weight,

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from biojepa.data.eeg_records import EEGRecords, MixedEEG, open_eeg
@@ -21,20 +18,13 @@ from biojepa.eeg._encoder_file import read_encoder, write_encoder
 from biojepa.eeg.inputs import EEGInputs, MixedInputs, open_inputs
 from biojepa.eeg.pretrain import Pretrained, channels_of, pretrain, shortest_of
 from biojepa.eeg.recipes import get_recipe
-from biojepa.engine.config import TrainConfig
 from biojepa.engine.devices import resolve_device
 from biojepa.engine.train import TrainResult
-from biojepa.errors import ConfigError
-from biojepa.estimators.features import (
-    check_pool,
-    extract_features,
-    feature_width,
-    layer_numbers,
-)
-from biojepa.estimators.labels import draw_seed
+from biojepa.estimators.encoder import JEPAEstimator
+from biojepa.estimators.features import extract_features
 
 
-class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class SignalJEPA(JEPAEstimator):
     """Pretrain a Signal-JEPA on EEG and turn EEG of any montage into features.
 
     Parameters
@@ -113,6 +103,7 @@ class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     """
 
     channels_: Placed
+    _write = staticmethod(write_encoder)
 
     def __init__(
         self,
@@ -178,18 +169,15 @@ class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         DataError, LeadError, ConfigError, TrainingError
             With what was expected, what came, and the fix.
         """
-        self._check()
+        self._check_reading()
         recipe = get_recipe(self.preset)
         source = self._open(X, reset=True)
-        options: dict[str, Any] = dict(self.model or {})
-        if self.regulariser is not None:
-            options["regulariser"] = self.regulariser
         fitted, inputs = pretrain(
             source,
             recipe,
             on_unknown=self.on_unknown,
-            model=options or None,
-            training=self._training(),
+            model=self._model_settings() or None,
+            training=self._training(recipe.train),
             init=None if self.init is None else read_encoder(self.init, verify=self.verify)[0],
             out=None if self.run_dir is None else Path(self.run_dir),
             progress=True if self.verbose else None,
@@ -213,7 +201,7 @@ class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         ndarray of float32, shape (n_records, n_features)
         """
         check_is_fitted(self)
-        self._check()
+        self._check_reading()
         inputs = self._inputs(X)
         device = resolve_device(self.device)
         self.jepa_.to(device).eval()
@@ -253,23 +241,6 @@ class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
                     own.append(out.view(len(part.positions), -1, out.shape[-1]).numpy())
         return inputs.rows_in_order(tokens)
 
-    def save_pretrained(self, folder: str | PathLike) -> None:
-        """Write a model folder: weights, preprocessing, channels, what it has seen; no pickle.
-
-        Raises
-        ------
-        CheckpointError
-            If the folder holds other files.
-        RunError
-            If it cannot be written.
-        """
-        check_is_fitted(self)
-        write_encoder(folder, self.pretrained(), self.reading())
-
-    def reading(self) -> dict[str, Any]:
-        """How features are read off, as a model folder keeps it."""
-        return {"preset": self.preset, "pool": self.pool, "layer": self._layers()}
-
     @classmethod
     def from_pretrained(cls, folder: str | PathLike, *, verify: bool = True) -> SignalJEPA:
         """Load a model folder, a shipped model by name, or one from the Hub by id.
@@ -282,56 +253,13 @@ class SignalJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             If it is absent, damaged, or not an EEG encoder.
         """
         fitted, options = read_encoder(folder, verify=verify)
-        layers = options["layer"]
-        layer = layers[0] if len(layers) == 1 else layers
-        estimator = cls(preset=options["preset"], pool=options["pool"], layer=layer)
-        estimator.take(fitted)
-        estimator.n_features_in_ = len(fitted.config.channels)
-        return estimator
-
-    @property
-    def _n_features_out(self) -> int:
-        return feature_width(self.model_config_.dim, pool=self.pool, layers=self._layers())
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        tags.input_tags.three_d_array = True
-        return tags
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "jepa_")  # else MOABB binds a function that does not unpickle
-
-    def take(self, fitted: Pretrained) -> None:
-        """Become the fitted estimator of a model."""
-        self.jepa_ = fitted.jepa.to("cpu").eval()
-        self.model_config_ = fitted.config
-        self.preprocess_ = fitted.preprocess
-        self.training_ = fitted.training
-        self.history_ = fitted.result.rows
+        return cls._of(fitted, options, len(fitted.config.channels))
 
     def pretrained(self) -> Pretrained:
         """The fitted model with everything needed to use or continue it."""
         check_is_fitted(self)
         result = TrainResult(rows=self.history_)
         return Pretrained(self.jepa_, self.model_config_, self.preprocess_, result, self.training_)
-
-    def _check(self) -> None:
-        check_pool(self.pool, self.precision)
-        if self.pool == "register":
-            raise ConfigError("expected pool 'mean' or 'mean_std': Signal-JEPA has no register")
-
-    def _layers(self) -> list[int]:
-        return layer_numbers(self.layer, self.model_config_.depth)
-
-    def _training(self) -> TrainConfig:
-        own: dict[str, Any] = {"steps": self.steps, "batch_size": self.batch_size, "lr": self.lr}
-        changes = {k: v for k, v in own.items() if v is not None}
-        training = get_recipe(self.preset).train
-        steps = changes.get("steps", training.steps)
-        warmup = round(training.warmup_steps * steps / training.steps)
-        seed = draw_seed(self.random_state)
-        return replace(training, **changes, warmup_steps=warmup, seed=seed, device=self.device)
 
     def _open(self, X: Any, *, reset: bool) -> EEGRecords | MixedEEG:
         """Records of whatever X is; 2-D arrays go through scikit-learn's own checks."""

@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from biojepa.eeg.model import SignalEncoder
@@ -87,6 +89,16 @@ class SignalClassifierNet(nn.Module):
         else:
             self.spatial = nn.Conv3d(1, n_filters, (n_channels, 1, 1))
         self.linear = nn.Linear(n_filters * steps * encoder.config.dim, n_classes)
+
+    def spatial_filters(self) -> NDArray[np.float32]:
+        """Weight of each channel in each filter, shape (C, V).
+
+        Before the local encoder they are of the channels' voltages; behind an encoder, of its
+        tokens of each channel.
+        """
+        weight = self.spatial.weight
+        assert isinstance(weight, Tensor)
+        return weight.detach().cpu().float().reshape(self.n_filters, -1).T.numpy().copy()
 
     def forward(self, x: Signals) -> Tensor:
         """Logits.

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from biojepa.data.eeg_records import EEGRecords, MixedEEG
-from biojepa.data.montage import OnUnknown, Placed, Position, place_channels
+from biojepa.data.montage import OnUnknown, Placed, Position, clean_name, place_channels
 from biojepa.data.records import ArrayRecords
 from biojepa.eeg.preprocess import EEGPreprocess, Prepared
 from biojepa.engine.signals import Signals
@@ -221,19 +221,35 @@ def open_inputs(
 
 
 def only_part(parts: Sequence[P]) -> P:
-    """The one montage that a classifier takes.
+    """The one montage that a classifier is trained on.
 
     Raises
     ------
     LeadError
-        If there are several.
+        If there are several; the message names the channels that all of them have.
     """
-    if len(parts) > 1:
-        raise LeadError(
-            f"expected records of the same channels, got {len(parts)} montages: spatial filters "
-            "belong to one; pick the channels that all records have"
+    if len(parts) == 1:
+        return parts[0]
+    own = [_names(part) for part in parts]
+    common = [n for n in own[0] if all(n.lower() in {m.lower() for m in names} for names in own)]
+    fix = "they share no channel: fit one classifier for each, or take SignalJEPA's features"
+    if common:
+        fix = (
+            f"pick the {len(common)} that all records have, {', '.join(common)}, such as with "
+            "epochs.pick([...]) of MNE; predictions pick them by themselves"
         )
-    return parts[0]
+    counts = ", ".join(str(len(names)) for names in own)
+    raise LeadError(
+        f"expected training records of the same channels, got {len(parts)} montages (of {counts} "
+        f"channels): spatial filters belong to one; {fix}"
+    )
+
+
+def _names(part: object) -> tuple[str, ...]:
+    """Channels of a montage, in the names of the 10-05 system where they are of it."""
+    if isinstance(part, EEGInputs):
+        return part.placed.names
+    return tuple(clean_name(n) for n in getattr(part, "names", None) or ())
 
 
 def _free_name(places: dict[str, Position], name: str, place: Position) -> str:

@@ -1,12 +1,14 @@
 """Opening a published torch file from anywhere: nothing in it is executed, nothing is believed.
 
 The file must be a torch zip archive whose checksums hold and whose parts are as large as they say;
-the pickle in it may name tensors, numbers, text and plain numpy arrays only (`weights_only=True`).
+the pickle in it may name tensors, numbers, text, plain numpy arrays and the options of a command
+line only (`weights_only=True`).
 """
 
 from __future__ import annotations
 
 import _codecs
+import argparse
 import os
 import pickle
 import re
@@ -23,9 +25,10 @@ from torch.serialization import safe_globals
 
 from biojepa.errors import CheckpointError, RunError
 
-# what plain numpy arrays need: classifier files may hold mean and std as arrays
+# what plain numpy arrays need: classifier files may hold mean and std as arrays; and the options
+# that a script was called with, which are names and values without behaviour
 _RECONSTRUCT, _SCALAR = np.array(0.0).__reduce__()[0], np.float64(0).__reduce__()[0]
-_NUMPY: list[Any] = [
+_PLAIN: list[Any] = [
     np.ndarray,
     np.dtype,
     *(type(np.dtype(code)) for code in ("f2", "f4", "f8", "i4", "i8")),
@@ -34,6 +37,7 @@ _NUMPY: list[Any] = [
     (_SCALAR, "numpy._core.multiarray.scalar"),
     (_SCALAR, "numpy.core.multiarray.scalar"),
     (_codecs.encode, "_codecs.encode"),  # bytes under pickle protocol 2
+    argparse.Namespace,
 ]
 _END_BYTES = 22  # of the record that ends a zip archive; torch writes no comment after it
 _UNREADABLE = (
@@ -71,7 +75,7 @@ def read_torch_file(path: Path, *, of: str) -> dict[str, Any]:
     """
     _check_archive(path)
     try:
-        with safe_globals(_NUMPY):
+        with safe_globals(_PLAIN):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL (\S+)", str(error))

@@ -9,32 +9,37 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from biojepa.engine.train import TrainResult
 from biojepa.errors import CheckpointError, ConfigError
-from biojepa.estimators.saved import load_model, save_model
+from biojepa.estimators.encoder_file import check_depth, check_entries, save_encoder, stored_result
+from biojepa.estimators.encoder_file import check_sizes as compare_sizes
+from biojepa.estimators.saved import check_options, load_model
 from biojepa.fmri.atlas import Atlas
 from biojepa.fmri.config import BrainModelConfig
 from biojepa.fmri.model import build_jepa
 from biojepa.fmri.preprocess import BrainPreprocess
 from biojepa.fmri.pretrain import Pretrained
 
+State = dict[str, Tensor]
+_OPTIONS = {"preset": str, "pool": ("mean_std", "mean"), "layer": list}
+_SIZES = (  # setting, part, weight, axis
+    ("dim", "encoder", "norm.weight", 0),
+    ("patch", "encoder", "patch_embed.proj.weight", 2),
+    ("n_regions", "encoder", "positions.gradients", 0),
+    ("n_gradients", "encoder", "positions.gradients", 1),
+    ("dim * mlp_ratio", "encoder", "blocks.0.mlp.fc1.weight", 0),
+    ("pred_dim", "predictor", "norm.weight", 0),
+)
+
 
 def write_encoder(folder: str | PathLike, fitted: Pretrained, options: dict[str, Any]) -> None:
     """Write a model folder; no pickle."""
-    rows = fitted.result.rows
-    save_model(
+    save_encoder(
         folder,
+        fitted,
+        options,
         modality="fmri",
-        kind="encoder",
-        config={
-            "model": fitted.config.to_config(),
-            "preprocess": fitted.preprocess.to_config(),
-            "regions": region_names(fitted.atlases),
-            "estimator": options,
-            "metrics": rows[-1] if rows else {},
-        },
-        weights=fitted.jepa.export_state() | gradient_tensors(fitted.atlases),
-        training=fitted.training,
+        about={"regions": region_names(fitted.atlases)},
+        tensors=gradient_tensors(fitted.atlases),
     )
 
 
@@ -49,51 +54,75 @@ def read_encoder(
         If it is absent, damaged, or not an fMRI encoder.
     """
     config, weights, training = load_model(folder, modality="fmri", kind="encoder", verify=verify)
-    missing = {"model", "preprocess", "regions", "estimator", "metrics"} - config.keys()
-    if missing:
-        raise CheckpointError(f"{folder} is damaged: config.json lacks {sorted(missing)}")
+    where = str(folder)
+    model, preprocess, atlases = read_settings(config, weights, "metrics", where=where)
+    options = check_options(config["estimator"], _OPTIONS, where=where)
+    check_sizes(model, part(weights, "encoder"), part(weights, "predictor"), where=where)
+    jepa = build_jepa(model)
+    own = {k: v for k, v in weights.items() if not k.startswith("atlas.")}
+    jepa.load_export(own, where=where)
+    result = stored_result(config, where=where)
+    return Pretrained(jepa, model, preprocess, atlases, result, training), options
+
+
+def read_settings(
+    config: dict[str, Any], weights: State, *others: str, where: str
+) -> tuple[BrainModelConfig, BrainPreprocess, tuple[Atlas, ...]]:
+    """Architecture, preprocessing and atlases of a model folder.
+
+    Parameters
+    ----------
+    config : dict
+    weights : dict of Tensor
+    *others : str
+        Further keys that `config` must have.
+    where : str
+        The folder, for messages.
+
+    Raises
+    ------
+    CheckpointError
+        If a key is missing, or what it says cannot be used.
+    """
+    check_entries(config, "model", "preprocess", "regions", "estimator", *others, where=where)
     try:
         model = BrainModelConfig.from_config(config["model"])
         preprocess = BrainPreprocess.from_config(config["preprocess"])
     except ConfigError as error:
-        raise CheckpointError(f"{folder}: its config.json cannot be used: {error}") from error
-    atlases = read_atlases(config["regions"], weights, where=str(folder))
-    check_sizes(model, weights, where=str(folder))
-    jepa = build_jepa(model)
-    own = {k: v for k, v in weights.items() if not k.startswith("atlas.")}
-    jepa.load_export(own, where=str(folder))
-    result = TrainResult(rows=[config["metrics"]] if config["metrics"] else [])
-    return Pretrained(jepa, model, preprocess, atlases, result, training), config["estimator"]
+        raise CheckpointError(f"{where}: its config.json cannot be used: {error}") from error
+    return model, preprocess, read_atlases(config["regions"], weights, where=where)
 
 
-def check_sizes(model: BrainModelConfig, weights: dict[str, Tensor], *, where: str) -> None:
+def check_sizes(
+    model: BrainModelConfig, encoder: State, predictor: State | None, *, where: str
+) -> None:
     """Compare the sizes that settings declare with the weights, before a network is built.
+
+    Parameters
+    ----------
+    model : BrainModelConfig
+    encoder, predictor : dict of Tensor
+        Without prefixes; None for a folder that has no predictor.
+    where : str
 
     Raises
     ------
     CheckpointError
         If they are of another model; the message names the setting.
     """
-    for name, key, axis in (
-        ("dim", "encoder.norm.weight", 0),
-        ("patch", "encoder.patch_embed.proj.weight", 2),
-        ("n_regions", "encoder.positions.gradients", 0),
-        ("n_gradients", "encoder.positions.gradients", 1),
-        ("pred_dim", "predictor.norm.weight", 0),
-    ):
-        shape = tuple(weights[key].shape) if key in weights else ()
-        if len(shape) <= axis or shape[axis] != getattr(model, name):
-            raise CheckpointError(
-                f"{where} is damaged: its settings say {name}={getattr(model, name)}, {key} has "
-                f"shape {shape}"
-            )
-    for name, part in (("depth", "encoder"), ("pred_depth", "predictor")):
-        found = {k.split(".")[2] for k in weights if k.startswith(f"{part}.blocks.")}
-        if len(found) != getattr(model, name):
-            raise CheckpointError(
-                f"{where} is damaged: its settings say {name}={getattr(model, name)}, the weights "
-                f"hold {len(found)} blocks"
-            )
+    parts = {"encoder": encoder} | ({} if predictor is None else {"predictor": predictor})
+    said = {"dim * mlp_ratio": int(model.dim * model.mlp_ratio)}
+    said |= {name: getattr(model, name) for name, *_ in _SIZES if name not in said}
+    for whose, state in parts.items():
+        places = [(name, key, axis) for name, own, key, axis in _SIZES if own == whose]
+        compare_sizes(said, state, places, where=f"{where} ({whose})")
+        depth = "depth" if whose == "encoder" else "pred_depth"
+        check_depth(depth, getattr(model, depth), state, "blocks.", where=f"{where} ({whose})")
+
+
+def part(weights: State, name: str) -> State:
+    """The weights under a prefix, without it."""
+    return {k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(f"{name}.")}
 
 
 def region_names(atlases: Sequence[Atlas]) -> list[list[str]]:

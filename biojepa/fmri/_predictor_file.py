@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from os import PathLike
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from biojepa.engine.checkpoint import load_weights
 from biojepa.engine.randomness import keyed_torch_rng
 from biojepa.engine.train import TrainResult
-from biojepa.errors import BiojepaError, CheckpointError
+from biojepa.errors import CheckpointError
+from biojepa.estimators.features import feature_width
 from biojepa.estimators.labels import LabelCode
 from biojepa.estimators.probe import LinearProbe
 from biojepa.estimators.ridge_probe import RidgeProbe
-from biojepa.estimators.saved import load_model, save_model
-from biojepa.fmri._encoder_file import gradient_tensors, read_atlases, region_names
+from biojepa.estimators.saved import check_options, load_model, save_model
+from biojepa.fmri._encoder_file import (
+    State,
+    check_sizes,
+    gradient_tensors,
+    part,
+    read_settings,
+    region_names,
+)
+from biojepa.fmri._predictor import Mode
 from biojepa.fmri.classifier import BrainClassifier
 from biojepa.fmri.config import BrainModelConfig
 from biojepa.fmri.estimator import BrainJEPA
-from biojepa.fmri.heads import BrainNet
+from biojepa.fmri.heads import BrainNet, Head
 from biojepa.fmri.model import BrainEncoder, build_jepa
-from biojepa.fmri.preprocess import BrainPreprocess
 from biojepa.fmri.pretrain import Pretrained
 
 KINDS = {"BrainClassifier": "classifier", "BrainRegressor": "regressor"}
+OPTIONS = {
+    "mode": get_args(Mode),
+    "head": (None, *get_args(Head)),
+    "preset": str,
+    "pool": ("mean_std", "mean"),
+    "layer": list,
+}  # parameters of the estimators that are stored
 
 
 def write_predictor(folder: str | PathLike, fitted: Any) -> None:
@@ -71,54 +88,109 @@ def read_predictor(folder: str | PathLike, cls: type, *, verify: bool) -> Any:
     Raises
     ------
     CheckpointError
-        If it is absent, damaged, or of another kind.
+        If it is absent, damaged, or of another kind; sizes are compared before anything is built.
     """
-    where = str(folder)
-    config, weights, training = load_model(
-        folder, modality="fmri", kind=KINDS[cls.__name__], verify=verify
-    )
-    try:
-        model = BrainModelConfig.from_config(config["model"])
-        preprocess = BrainPreprocess.from_config(config["preprocess"])
-        options, target = dict(config["estimator"]), config["target"]
-        layers, head = options.pop("layer"), options.pop("head")
-        atlases = read_atlases(config["regions"], weights, where=where)
-        linear = options["mode"] == "linear"
-        estimator = cls(**options, layer=layers[0] if len(layers) == 1 else layers)
-        if cls is BrainClassifier:
-            estimator._code = LabelCode.from_config(target)
-            estimator.classes_ = estimator._code.classes_
-            n_outputs = len(estimator._code)
-        else:
-            estimator._flat = bool(target["flat"])
-            estimator.target_mean_, estimator.target_std_ = (
-                np.array(target[k], dtype=np.float64) for k in ("mean", "std")
-            )
-            n_outputs = len(estimator.target_mean_)
-        jepa = build_jepa(model)
-    except CheckpointError:
-        raise
-    except (BiojepaError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{where}: its config.json cannot be used: {error}") from error
+    where, kind = str(folder), KINDS[cls.__name__]
+    config, weights, training = load_model(folder, modality="fmri", kind=kind, verify=verify)
+    model, preprocess, atlases = read_settings(config, weights, "target", where=where)
+    options = check_options(config["estimator"], OPTIONS, where=where)
+    mode, head, layers = options["mode"], options.pop("head"), options.pop("layer")
+    if (mode == "linear") != (head is None):
+        raise CheckpointError(f"{where}: the mode {mode!r} does not go with the head {head!r}")
+    _check_layers(layers, model.depth, where)
+    estimator = cls(**options, layer=layers[0] if len(layers) == 1 else layers)
+    n_outputs = _take_target(estimator, config["target"], where)
+    encoder = part(weights, "encoder" if mode == "linear" else "network.encoder")
+    check_sizes(model, encoder, None, where=where)
+    # the folder has no predictor, and nothing predicts with it: the smallest there is
+    jepa = build_jepa(replace(model, pred_dim=4, pred_depth=1, pred_heads=1))
+    load_weights(jepa.downstream_encoder, encoder, where=where)
     estimator.probe_, estimator.network_, estimator.history_ = None, None, []
-    if linear:
-        load_weights(jepa.downstream_encoder, _part(weights, "encoder"), where=where)
-        arrays = {k: v.numpy() for k, v in _part(weights, "probe").items()}
-        if cls is BrainClassifier:
-            estimator.probe_ = LinearProbe.from_state(arrays, estimator._code)
-        else:
-            estimator.probe_ = RidgeProbe.from_state(arrays, flat=estimator._flat)
+    if mode == "linear":
+        width = feature_width(model.dim, pool=options["pool"], layers=layers)
+        estimator.probe_ = _read_probe(estimator, part(weights, "probe"), width, where)
     else:
-        frozen = options["mode"] == "attentive"
-        with keyed_torch_rng(0, "init"):
-            net = BrainNet(BrainEncoder(model), n_outputs, head=head, frozen=frozen)
-        load_weights(net, _part(weights, "network"), where=where)
-        estimator.network_ = net.eval()
+        net = _build_net(model, part(weights, "network"), n_outputs, head, mode, where)
+        estimator.network_ = net
     reader = estimator._reader = BrainJEPA(preset=estimator.preset)
     reader.take(Pretrained(jepa, model, preprocess, atlases, TrainResult(), training))
     reader.n_features_in_ = estimator.n_features_in_ = len(atlases[0])
     return estimator
 
 
-def _part(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    return {k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(f"{name}.")}
+def _take_target(estimator: Any, target: Any, where: str) -> int:
+    """Put in place what is predicted; the number of outputs."""
+    if not isinstance(target, dict):
+        raise CheckpointError(f"{where}: expected an object target, got {type(target).__name__}")
+    if isinstance(estimator, BrainClassifier):
+        estimator._code = LabelCode.from_config(target)
+        estimator.classes_ = estimator._code.classes_
+        return len(estimator._code)
+    flat, mean, std = (target.get(name) for name in ("flat", "mean", "std"))
+    tables = [_numbers(value) for value in (mean, std)]
+    K = 0 if tables[0] is None else len(tables[0])
+    if (
+        not isinstance(flat, bool)
+        or not K
+        or tables[1] is None
+        or len(tables[1]) != K
+        or (flat and K != 1)
+        or bool((tables[1] <= 0).any())
+    ):
+        raise CheckpointError(
+            f"{where}: expected flat, a mean and a positive std of each target, got {target!r:.200}"
+        )
+    estimator._flat, (estimator.target_mean_, estimator.target_std_) = flat, tables
+    return K
+
+
+def _read_probe(estimator: Any, weights: State, width: int, where: str) -> Any:
+    """The probe of an estimator that knows its targets, for features of this width."""
+    arrays = {name: value.numpy() for name, value in weights.items()}
+    finite = all(np.isfinite(value).all() for value in arrays.values())
+    if not finite or arrays.keys() != {"mean", "std", "coef", "intercept"}:
+        raise CheckpointError(
+            f"{where} is damaged: expected finite mean, std, coef and intercept of a probe, got "
+            f"{sorted(arrays)}"
+        )
+    try:
+        if isinstance(estimator, BrainClassifier):
+            probe: Any = LinearProbe.from_state(arrays, estimator._code)
+        else:
+            probe = RidgeProbe.from_state(arrays, flat=estimator._flat)
+    except CheckpointError as error:
+        raise CheckpointError(f"{where} is damaged: {error}") from error
+    if probe.n_features_in_ != width:
+        raise CheckpointError(
+            f"{where}: its model gives {width} features, its probe is of {probe.n_features_in_}"
+        )
+    if isinstance(probe, RidgeProbe) and len(probe.coef_) != len(estimator.target_mean_):
+        raise CheckpointError(
+            f"{where}: it names {len(estimator.target_mean_)} targets, its probe has "
+            f"{len(probe.coef_)}"
+        )
+    return probe
+
+
+def _build_net(
+    model: BrainModelConfig, weights: State, n_outputs: int, head: Head, mode: str, where: str
+) -> BrainNet:
+    with keyed_torch_rng(0, "init"):
+        net = BrainNet(BrainEncoder(model), n_outputs, head=head, frozen=mode == "attentive")
+    load_weights(net, weights, where=where)
+    return net.eval()
+
+
+def _check_layers(layers: list[int], depth: int, where: str) -> None:
+    if any(not -depth <= layer < depth for layer in layers):
+        raise CheckpointError(
+            f"{where}: expected layers of {depth} blocks (-{depth} to {depth - 1}), got {layers}"
+        )
+
+
+def _numbers(values: Any) -> NDArray[np.float64] | None:
+    """Finite numbers of a JSON list; None if it is none."""
+    if not isinstance(values, list) or not all(type(v) in (int, float) for v in values):
+        return None
+    numbers = np.array(values, dtype=np.float64)
+    return numbers if np.isfinite(numbers).all() else None

@@ -10,23 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from biojepa.data.records import Records, is_table
 from biojepa.engine.devices import resolve_device
 from biojepa.engine.signals import Signals
 from biojepa.engine.train import TrainResult
-from biojepa.errors import ConfigError
-from biojepa.estimators.features import (
-    Prepared,
-    check_pool,
-    extract_features,
-    feature_width,
-    windows_of,
-)
-from biojepa.estimators.labels import draw_seed
+from biojepa.estimators.encoder import JEPAEstimator
+from biojepa.estimators.features import Prepared, extract_features, windows_of
 from biojepa.fmri._encoder_file import read_encoder, write_encoder
 from biojepa.fmri.atlas import table_of
 from biojepa.fmri.gradients import BrainGradients
@@ -37,14 +28,14 @@ from biojepa.fmri.pretrain import (
     Pretrained,
     find_atlases,
     pretrain,
-    scaled_training,
+    scaled_batch,
     warn_of_new,
 )
 from biojepa.fmri.recipes import get_recipe
 from biojepa.fmri.records import Orientation, is_recordings, open_runs
 
 
-class BrainJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BrainJEPA(JEPAEstimator):
     """Pretrain a Brain-JEPA on runs of any atlas and turn runs into features.
 
     Parameters
@@ -66,7 +57,7 @@ class BrainJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         In place of the preset's; see `BrainPreprocess`.
     pool : {"mean_std", "mean"}
         How tokens become one vector.
-    layer : int or sequence of int
+    layer : int, sequence of int or "all"
         Block(s) whose output is used; several are put side by side.
     steps, batch_size, lr : optional
         In place of the preset's.
@@ -123,6 +114,8 @@ class BrainJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     Dong et al. 2024, arXiv:2409.19407.
     """
 
+    _write = staticmethod(write_encoder)
+
     def __init__(
         self,
         *,
@@ -133,7 +126,7 @@ class BrainJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         gradients: ArrayLike | str | PathLike | BrainGradients | None = None,
         normalise: Normalise | None = None,
         pool: str = "mean_std",
-        layer: int | Sequence[int] = -1,
+        layer: int | Sequence[int] | str = -1,
         steps: int | None = None,
         batch_size: int | None = None,
         lr: float | None = None,
@@ -187,26 +180,16 @@ class BrainJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         DataError, ConfigError, TrainingError
             With what was expected, what came, and the fix.
         """
-        self._check_pool()
+        self._check_reading()
         records = self._open(X, reset=True)
         recipe = get_recipe(self.preset)
-        options: dict[str, Any] = dict(self.model or {})
-        if self.regulariser is not None:
-            options["regulariser"] = self.regulariser
         fitted = pretrain(
             records,
             recipe,
             gradients=table_of(self.gradients, records),
             normalise=self.normalise,
-            model=options or None,
-            training=scaled_training(
-                recipe,
-                steps=self.steps,
-                batch_size=self.batch_size,
-                lr=self.lr,
-                seed=draw_seed(self.random_state),
-                device=self.device,
-            ),
+            model=self._model_settings() or None,
+            training=self._training(scaled_batch(recipe.train, self.batch_size)),
             init=None if self.init is None else read_encoder(self.init, verify=self.verify)[0],
             out=None if self.run_dir is None else Path(self.run_dir),
             progress=True if self.verbose else None,
@@ -228,7 +211,7 @@ class BrainJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         ndarray of float32, shape (n_runs, n_features)
         """
         check_is_fitted(self)
-        self._check_pool()
+        self._check_reading()
         inputs = self._inputs(X)
         groups = inputs.groups()
         features = np.zeros((len(inputs), self._n_features_out), dtype=np.float32)
@@ -281,20 +264,6 @@ class BrainJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         check_is_fitted(self)
         return list(self._inputs(X).iterate())
 
-    def save_pretrained(self, folder: str | PathLike) -> None:
-        """Write a model folder: weights, preprocessing, atlases, what it has seen; no pickle.
-
-        Raises
-        ------
-        CheckpointError
-            If the folder holds other files.
-        RunError
-            If it cannot be written.
-        """
-        check_is_fitted(self)
-        options = {"preset": self.preset, "pool": self.pool, "layer": self._layers()}
-        write_encoder(folder, self.pretrained(), options)
-
     @classmethod
     def from_pretrained(cls, folder: str | PathLike, *, verify: bool = True) -> BrainJEPA:
         """Load a model folder, a shipped model by name, or one from the Hub by id.
@@ -307,36 +276,7 @@ class BrainJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             If it is absent, damaged, or not an fMRI encoder.
         """
         fitted, options = read_encoder(folder, verify=verify)
-        layers = options["layer"]
-        estimator = cls(
-            preset=options["preset"],
-            pool=options["pool"],
-            layer=layers[0] if len(layers) == 1 else layers,
-        )
-        estimator.take(fitted)
-        estimator.n_features_in_ = len(fitted.atlases[0])
-        return estimator
-
-    @property
-    def _n_features_out(self) -> int:
-        return feature_width(self.model_config_.dim, pool=self.pool, layers=self._layers())
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        tags.input_tags.three_d_array = True
-        return tags
-
-    def _check_pool(self) -> None:
-        check_pool(self.pool, self.precision)
-        if self.pool == "register":
-            raise ConfigError("expected pool 'mean_std' or 'mean': Brain-JEPA has no register")
-
-    def _layers(self) -> list[int]:
-        layers = [self.layer] if isinstance(self.layer, int | np.integer) else list(self.layer)
-        if not layers:
-            raise ConfigError("expected at least one layer, got none")
-        return [int(i) for i in layers]
+        return cls._of(fitted, options, len(fitted.atlases[0]))
 
     def _piece(self, run: PreparedRun) -> Prepared:
         """Values in whole patches, so that runs of about one length share a batch."""
@@ -379,13 +319,9 @@ class BrainJEPA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def take(self, fitted: Pretrained) -> None:
         """Become the fitted estimator of a model."""
-        self.jepa_ = fitted.jepa.to("cpu").eval()
-        self.model_config_ = fitted.config
-        self.preprocess_ = fitted.preprocess
+        super().take(fitted)
         self.atlases_ = fitted.atlases
         self.gradients_ = fitted.atlases[0].gradients
-        self.training_ = fitted.training
-        self.history_ = fitted.result.rows
 
     def pretrained(self) -> Pretrained:
         """The fitted model with everything needed to use or continue it."""

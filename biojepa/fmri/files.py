@@ -1,13 +1,12 @@
 """Region series from files: `.npy`, `.csv`, `.tsv`, `.txt`, `.1D`, `.mat`, and CIFTI parcels.
 
 Sizes are compared with the file and with `max_bytes` before memory is taken; nothing is unpickled.
-Images need an atlas: see `images`. Letters: R regions, T frames.
+Images need an atlas: see `images` and `surface`. Letters: R regions, T frames.
 """
 
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biojepa.data._paths import file_size, read_bytes, record_path, shown
+from biojepa.data.mat_reader import read_variables
 from biojepa.data.npy_header import MAX_HEADER_BYTES, parse_npy_header
 from biojepa.data.recording import Recording
 from biojepa.errors import DataError, FormatError
@@ -106,13 +106,15 @@ def read_table(
     ------
     FormatError
         If the file is damaged, hostile, larger than `max_bytes`, or holds no such table.
+    DataError
+        If a MATLAB file unpacks to more than a recording would.
     """
     file = Path(path)
     name = file.name.lower()
     size = file_size(file)
     where = shown(file)
     if name.endswith((".nii", ".nii.gz", ".gii")):
-        from biojepa.fmri.images import read_parcels
+        from biojepa.fmri.surface import read_parcels
 
         return read_parcels(file, max_bytes=max_bytes)
     if size > max_bytes:
@@ -184,48 +186,22 @@ def _read_npy(file: Path, size: int, max_bytes: int) -> NDArray:
 
 
 def _read_mat(file: Path, key: str | None, max_bytes: int) -> NDArray:
-    from scipy.io import loadmat, whosmat
-    from scipy.io.matlab import MatReadError
-
-    where = shown(file)
-    damaged: tuple[type[Exception], ...] = (
-        MatReadError,
-        ValueError,
-        TypeError,
-        OSError,
-        KeyError,
-        IndexError,
-        zlib.error,
-    )
-    damaged += (EOFError, OverflowError)
-    try:
-        variables = whosmat(str(file))
-    except NotImplementedError:
-        raise FormatError(
-            f"{where}: is a MATLAB 7.3 (HDF5) file, which is not read: save it with -v7"
-        ) from None
-    except damaged as error:
-        raise FormatError(f"{where}: expected a MATLAB file, it is damaged ({error})") from None
-    numeric = {"double", "single", *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64))}
-    tables = {n: s for n, s, kind in variables if kind in numeric and len(s) == 2 and max(s) > 1}
+    variables, _ = read_variables(file, max_bytes=max_bytes)
+    tables = {
+        name: value
+        for name, value in variables.items()
+        if isinstance(value, np.ndarray) and value.ndim == 2 and max(value.shape) > 1
+    }
     if key is None and len(tables) == 1:
         key = next(iter(tables))
     if key not in tables:
         raise FormatError(
-            f"{where}: expected one table of numbers"
+            f"{shown(file)}: expected one table of numbers"
             + ("" if key is None else f" named {key!r}")
             + f", got {', '.join(tables) or 'none'}: pass key="
         )
-    n_bytes = 8 * tables[key][0] * tables[key][1]
-    if n_bytes > max_bytes or n_bytes > max(16 << 20, 200 * file.stat().st_size):
-        raise FormatError(
-            f"{where}: {key} of shape {tables[key]} would take {n_bytes} bytes, which a file of "
-            f"{file.stat().st_size} does not hold (or max_bytes={max_bytes} is too low)"
-        )
-    try:
-        return np.asarray(loadmat(str(file), variable_names=[key])[key])
-    except damaged as error:
-        raise FormatError(f"{where}: {key} is damaged ({error})") from None
+    table = tables[key]
+    return table.astype(table.dtype.newbyteorder("="))
 
 
 def _read_text(file: Path, size: int) -> tuple[NDArray[np.float64], list[str] | None]:

@@ -1,25 +1,24 @@
-"""Region series from images: NIfTI with a label atlas, CIFTI, GIFTI.
+"""Region series from NIfTI images with a label atlas; vertices are in `surface`.
 
 The header is compared with the file before anything is unpacked: a small file that declares a huge
 image is refused at once. Labels that vanish in a mask, or when an atlas is resampled to a coarse
 grid, are put back as missing regions by their value: the column number is never trusted.
 
-Needs the extra `fmri` (nilearn, nibabel). Letters: R regions, T frames, V vertices.
+Needs the extra `fmri` (nilearn, nibabel). Letters: R regions, T frames.
 """
 
 from __future__ import annotations
 
 import gzip
 import math
-import re
 import struct
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
-from xml.parsers.expat import ExpatError
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,7 +32,8 @@ from biojepa.fmri.preprocess import HUGE, check_tr
 DEFAULT_MAX_BYTES = 4 << 30
 MAX_RATIO, RATIO_FREE_BYTES = 200, 64 << 20  # ours: BOLD compresses 1.5 to 4 times, masked ones 20
 _BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
-_UNREADABLE: tuple[type[Exception], ...] = (
+_NOWHERE = np.full(3, np.nan)
+UNREADABLE: tuple[type[Exception], ...] = (
     OSError,
     ValueError,
     EOFError,
@@ -42,7 +42,7 @@ _UNREADABLE: tuple[type[Exception], ...] = (
     TypeError,
     zlib.error,
 )
-_UNREADABLE += (struct.error, OverflowError, AttributeError)
+UNREADABLE += (struct.error, OverflowError, AttributeError)
 
 
 def read_volume(
@@ -69,21 +69,23 @@ def read_volume(
         In place of the header's repetition time, seconds.
     mask : path, optional
     confounds, sample_mask : optional
-        As nilearn's `load_confounds` gives them; see `fmriprep_confounds`.
+        As nilearn's `load_confounds` gives them; see `fmriprep.fmriprep_confounds`.
     max_bytes : int
         Largest image, unpacked.
 
     Returns
     -------
     Recording
-        Values (R, T) of raw signal, NaN for regions that are missing or flat (with a warning).
+        Values (R, T) of raw signal, NaN for regions that are missing or flat (with a warning). If
+        frames were left out, `labels` holds those that were kept, `frames`, of `n_frames`.
 
     Raises
     ------
     FormatError
         If a file is damaged, hostile, larger than `max_bytes`, or not of this kind.
     DataError
-        If the repetition time is missing or impossible, or the atlas does not meet the image.
+        If the repetition time is missing or impossible, the atlas does not meet the image, or
+        confounds or sample mask are of another number of frames.
     MissingDependencyError
         If nilearn is not installed.
     """
@@ -97,16 +99,19 @@ def read_volume(
         )
     if len(check_nifti(labels, max_bytes=max_bytes)[0]) != 3:
         raise FormatError(f"{shown(labels)}: expected a 3-D label image of an atlas")
+    if mask is not None and len(check_nifti(mask, max_bytes=max_bytes)[0]) != 3:
+        raise FormatError(f"{shown(mask)}: expected a 3-D mask")
     tr = _repetition_time(tr_s, header_tr, where)
+    kept = _kept_frames(confounds, sample_mask, shape[3], where)
     masker = maskers.NiftiLabelsMasker(
         labels_img=str(labels), mask_img=None if mask is None else str(mask), reports=False
     )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # lost labels are named below
-            series = masker.fit_transform(str(path), confounds=confounds, sample_mask=sample_mask)
+            series = masker.fit_transform(str(path), confounds=confounds, sample_mask=kept)
             wanted = _label_values(labels) if names is None else list(names)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise FormatError(f"{where}: cannot be read with this atlas: {error}") from error
     found = {int(value): i for i, value in masker.region_ids_.items() if value != "background"}
     values = np.full((len(wanted), len(series)), np.nan)
@@ -114,89 +119,49 @@ def read_volume(
         if value in found:
             row[:] = series[:, found[value]]
     regions = tuple(names[v] if names is not None else f"label-{v}" for v in wanted)
-    return _checked(values, regions, tr, Path(path))
+    run = _checked(values, regions, tr, Path(path))
+    if kept is None:
+        return run
+    return replace(run, labels={"frames": kept.tolist(), "n_frames": shape[3]})
 
 
-def fmriprep_confounds(path: str | PathLike, *, fd_threshold: float = 0.5) -> tuple[Any, Any]:
-    """Confounds and sample mask beside an fMRIPrep image: motion, high-pass, tissue signals.
-
-    Returns
-    -------
-    confounds, sample_mask
-        For `read_volume`. Frames of movement above `fd_threshold` (millimetre) are left out, so
-        that the run becomes shorter.
-
-    Raises
-    ------
-    DataError
-        If there is no confounds file of fMRIPrep beside the image.
-    """
-    interfaces = require("nilearn.interfaces.fmriprep", "fmri", why="read confounds")
-    try:
-        confounds, sample_mask = interfaces.load_confounds(
-            str(path),
-            strategy=("motion", "high_pass", "wm_csf", "scrub"),
-            motion="full",
-            scrub=5,
-            fd_threshold=fd_threshold,
-        )
-    except _UNREADABLE as error:
-        raise DataError(
-            f"{shown(path)}: expected an fMRIPrep image with its confounds file beside it: {error}"
-        ) from error
-    return confounds, sample_mask
-
-
-def read_parcels(
-    path: Path, *, labels: ArrayLike | None = None, max_bytes: int = DEFAULT_MAX_BYTES
-) -> tuple[NDArray, list[str] | None, float | None]:
-    """Parcel series of a CIFTI or GIFTI file as `files.read_table` gives tables.
+def region_centres(
+    labels: str | PathLike, *, values: Sequence[int] | None = None
+) -> NDArray[np.float64]:
+    """Centres of the regions of a label atlas, for pictures.
 
     Parameters
     ----------
-    path : Path
-        `.ptseries.nii`; or `.dtseries.nii` or `.func.gii` with `labels`.
-    labels : array of int, shape (V,), optional
-        Parcel of each vertex or grey ordinate, 0 for none.
-    max_bytes : int
+    labels : path
+        3-D image of whole numbers, 0 outside.
+    values : sequence of int, optional
+        Which labels, in which order; all in rising order by default.
 
     Returns
     -------
-    table : ndarray, shape (T, R)
-    names : list of str
-    tr_s : float or None
+    ndarray, shape (R, 3)
+        In the space of the atlas (x to the right, y to the front, z up), millimetre; NaN for a
+        label that it does not have.
 
     Raises
     ------
     FormatError
-        If the file is damaged, hostile, or a volume, which needs an atlas.
-    DataError
-        If `labels` are needed and missing, or of another length.
+        If it is damaged, or no 3-D image.
     """
-    where, name = shown(path), path.name.lower()
-    nibabel = require("nibabel", "fmri", why="read CIFTI and GIFTI files")
-    if name.endswith(".gii"):
-        means = _vertex_means(_gifti_series(nibabel, path, max_bytes), labels, where)
-        return means, [f"label-{v}" for v in _values(labels)], None
-    if not name.endswith((".ptseries.nii", ".dtseries.nii")):
-        raise FormatError(
-            f"{where}: a volume needs an atlas: use biojepa.fmri.images.read_volume(path, labels) "
-            "or `biojepa prepare fmri --atlas`"
-        )
-    check_nifti(path, max_bytes=max_bytes)
+    where = shown(labels)
+    if len(check_nifti(labels)[0]) != 3:
+        raise FormatError(f"{where}: expected a 3-D label image of an atlas")
+    nibabel = require("nibabel", "fmri", why="read an atlas")
     try:
-        image = nibabel.load(path)
-        data = np.asarray(image.get_fdata(dtype=np.float32))
-        series, parcels = (image.header.get_axis(i) for i in range(2))
-        tr = float(series.step) if hasattr(series, "step") else None
-        seconds = getattr(series, "unit", "SECOND") == "SECOND"
-        names = [str(n) for n in parcels.name] if hasattr(parcels, "voxels") else None
-    except (*_UNREADABLE, nibabel.filebasedimages.ImageFileError) as error:
-        raise FormatError(f"{where}: expected a CIFTI series, it is damaged: {error}") from error
-    if name.endswith(".ptseries.nii"):
-        return data, names, tr if seconds else None
-    means = _vertex_means(data, labels, where)
-    return means, [f"label-{v}" for v in _values(labels)], tr if seconds else None
+        image = nibabel.load(labels)
+        grid = np.asarray(image.get_fdata(dtype=np.float32))
+    except (*UNREADABLE, nibabel.filebasedimages.ImageFileError) as error:
+        raise FormatError(f"{where}: expected a label image, it is damaged: {error}") from error
+    wanted = np.unique(grid[grid > 0]).tolist() if values is None else list(values)
+    middles = [
+        np.argwhere(grid == v).mean(axis=0) if (grid == v).any() else _NOWHERE for v in wanted
+    ]
+    return np.stack(middles) @ image.affine[:3, :3].T + image.affine[:3, 3]
 
 
 def check_nifti(
@@ -268,6 +233,29 @@ def _first_bytes(path: Path, size: int) -> tuple[bytes, bool]:
         raise FormatError(f"{shown(path)}: its compression is damaged ({error})") from None
 
 
+def _kept_frames(
+    confounds: Any, sample_mask: ArrayLike | None, n_frames: int, where: str
+) -> NDArray[np.int64] | None:
+    """The frames to keep, once they and the confounds are of this image."""
+    if confounds is not None and len(confounds) != n_frames:
+        raise DataError(
+            f"{where}: expected confounds of its {n_frames} frames, got {len(confounds)}: are they "
+            "of another run?"
+        )
+    if sample_mask is None:
+        return None
+    kept = np.asarray(sample_mask)
+    if kept.dtype == bool and kept.shape == (n_frames,):
+        kept = np.flatnonzero(kept)
+    rising = kept.ndim == 1 and kept.dtype.kind in "iu" and bool((np.diff(kept) > 0).all())
+    if not rising or len(kept) < 2 or kept[0] < 0 or kept[-1] >= n_frames:
+        raise DataError(
+            f"{where}: expected a sample mask of 2 or more of its {n_frames} frames in order, got "
+            f"{kept.dtype} of shape {kept.shape}"
+        )
+    return kept.astype(np.int64)
+
+
 def _repetition_time(given: float | None, header: float | None, where: str) -> float:
     tr = header if given is None else given
     if not tr:
@@ -311,45 +299,3 @@ def _label_values(labels: str | PathLike) -> list[int]:
     nibabel = require("nibabel", "fmri", why="read an atlas")
     table = np.unique(np.asarray(nibabel.load(labels).get_fdata(dtype=np.float32)))
     return [int(v) for v in table if v > 0]
-
-
-def _gifti_series(nibabel: Any, path: Path, max_bytes: int) -> NDArray[np.float32]:
-    """Series (T, V) of a GIFTI file that refers to nothing outside and is no bomb."""
-    where, size = shown(path), file_size(path)
-    if size > max_bytes:
-        raise FormatError(f"{where}: {size} bytes, more than max_bytes={max_bytes}")
-    raw = read_bytes(path, size)
-    if re.search(rb"<!ENTITY", raw, re.IGNORECASE):
-        raise FormatError(f"{where}: defines XML entities, which a GIFTI file does not need")
-    if re.search(rb'ExternalFileName\s*=\s*["\'][^"\']+["\']', raw):
-        raise FormatError(f"{where}: refers to data in another file, which is not opened")
-    counts = [int(n) for n in re.findall(rb'\bDim\d\s*=\s*["\'](\d{1,15})["\']', raw)]
-    if 4 * sum(counts) > max(RATIO_FREE_BYTES, MAX_RATIO * size):
-        raise FormatError(f"{where}: declares more data than {size} bytes can hold")
-    try:
-        image = nibabel.load(path)
-        arrays = [np.asarray(a.data, dtype=np.float32) for a in image.darrays]
-        data = np.stack(arrays) if arrays and arrays[0].ndim == 1 else np.asarray(arrays[0]).T
-    except (*_UNREADABLE, ExpatError, nibabel.filebasedimages.ImageFileError) as error:
-        raise FormatError(f"{where}: expected a GIFTI series, it is damaged: {error}") from error
-    return data
-
-
-def _values(labels: ArrayLike | None) -> list[int]:
-    return [int(v) for v in np.unique(np.asarray(labels)) if v > 0]
-
-
-def _vertex_means(
-    data: NDArray[np.float32], labels: ArrayLike | None, where: str
-) -> NDArray[np.float32]:
-    """Mean series of the parcels, (T, R)."""
-    if labels is None:
-        raise DataError(
-            f"{where}: a series of {data.shape[-1]} vertices needs labels=, the parcel of each "
-            "(read_parcels(path, labels=...))"
-        )
-    parcels = np.asarray(labels)
-    if parcels.shape != data.shape[1:]:
-        raise DataError(f"{where}: expected {data.shape[1:]} labels, got {parcels.shape}")
-    values: Sequence[int] = _values(labels)
-    return np.stack([data[:, parcels == v].mean(axis=1) for v in values], axis=1)

@@ -260,23 +260,12 @@ def pretrain(
     return Pretrained(jepa, config, preprocess, atlases, result, statement)
 
 
-def scaled_training(
-    recipe: Recipe,
-    *,
-    steps: int | None,
-    batch_size: int | None,
-    lr: float | None,
-    seed: int,
-    device: str,
-) -> TrainConfig:
-    """The recipe's training with a user's numbers in their place."""
-    own: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "lr": lr}
-    changes = {k: v for k, v in own.items() if v is not None}
-    base = recipe.train
-    warmup = round(base.warmup_steps * changes.get("steps", base.steps) / base.steps)
-    if "batch_size" in changes:
-        changes["accumulate"] = max(1, min(base.accumulate, changes["batch_size"] // 16))
-    return replace(base, **changes, warmup_steps=warmup, seed=seed, device=device)
+def scaled_batch(base: TrainConfig, batch_size: int | None) -> TrainConfig:
+    """The training with so many runs a step (None: its own), 16 a micro-batch where it has any."""
+    if batch_size is None:
+        return base
+    accumulate = max(1, min(base.accumulate, batch_size // 16))
+    return replace(base, batch_size=batch_size, accumulate=accumulate)
 
 
 def _offsets(records: Records) -> tuple[tuple[float, ...], tuple[float, ...]]:

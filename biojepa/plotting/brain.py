@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from biojepa.errors import DataError
 
@@ -27,7 +27,8 @@ def plot_gradients(
     gradients : array, shape (R, G)
         At least three gradients.
     coordinates : array, shape (R, 3), optional
-        Centres of the regions, millimetre; each gradient is then also drawn on two views.
+        Centres of the regions, millimetre; each gradient is then also drawn on two views. With
+        nilearn, `glass_brain.plot_glass_gradients` draws them in a glass brain.
     title : str, optional
 
     Returns
@@ -48,12 +49,7 @@ def plot_gradients(
     figure = Figure(figsize=(5.2 if places is None else 9.0, 4.6), layout="constrained")
     grid = figure.add_gridspec(3, 1 if places is None else 3)
     space: Any = figure.add_subplot(grid[:, 0], projection="3d")
-    space.scatter(*table[:, :3].T, c=_rgb(table[:, :3]), s=18, depthshade=False)
-    space.set_xlabel("gradient 1", labelpad=8)
-    space.set_ylabel("gradient 2", labelpad=8)
-    space.set_zlabel("gradient 3")
-    space.tick_params(labelsize=7)
-    space.locator_params(nbins=4)
+    draw_gradient_space(space, table)
     if places is not None:
         for k in range(3):
             limit = np.abs(table[:, k]).max() or 1.0
@@ -74,6 +70,17 @@ def plot_gradients(
     if title:
         figure.suptitle(title)
     return figure
+
+
+def draw_gradient_space(axes: Any, gradients: NDArray[np.float64]) -> None:
+    """Draw regions in the space of their first three gradients, (R, G), on 3-D axes."""
+    three = gradients[:, :3]
+    axes.scatter(*three.T, c=_rgb(three), s=18, depthshade=False)
+    axes.set_xlabel("gradient 1", labelpad=8)
+    axes.set_ylabel("gradient 2", labelpad=8)
+    axes.set_zlabel("gradient 3")
+    axes.tick_params(labelsize=7)
+    axes.locator_params(nbins=4)
 
 
 def plot_mask_map(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,11 @@ import torch
 from biojepa.cli.main import main
 from biojepa.data.store import SignalStore
 from biojepa.engine.files import read_tensors
-from biojepa.fmri import BrainClassifier, BrainGradients, BrainJEPA
+from biojepa.fmri import BrainClassifier, BrainGradients, BrainJEPA, BrainRegressor
 from biojepa.fmri.gradient_file import read_gradients
+from biojepa.fmri.trials import trial_cohort
 from tests.fmri.cohort import simulate_runs
+from tests.fmri.fmriprep_factory import N_TIMES, TASKS, write_study
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,27 @@ def test_gradients_of_series_and_of_a_matrix(series, tmp_path, capsys) -> None:
     np.testing.assert_allclose(read_gradients(out), expected.gradients_, rtol=1e-5, atol=1e-7)
 
 
+def test_gradients_are_drawn_alone_or_in_a_glass_brain(series, tmp_path, capsys) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="the extra fmri is not installed")
+    pytest.importorskip("nilearn.plotting", reason="the extra fmri is not installed")
+    labels = np.zeros((8, 8, 8), dtype=np.int16)
+    labels[0, 0, ::2], labels[4, 4, ::2], labels[6, 2, ::2] = np.arange(1, 13).reshape(3, 4)
+    nibabel.save(nibabel.Nifti1Image(labels, np.diag([10.0, 10, 10, 1])), tmp_path / "atlas.nii.gz")
+    given = ["gradients", str(series), "-o", str(tmp_path / "g.csv"), "--tr", "2"]
+    given += ["--components", "4", "--sparsity", "0.5"]
+    plain, glass = tmp_path / "plain.png", tmp_path / "glass.png"
+    assert main([*given, "--figure", str(plain)]) == 0
+    atlas = ["--atlas", str(tmp_path / "atlas.nii.gz")]
+    assert main([*given, "--figure", str(glass), *atlas]) == 0
+    assert plain.stat().st_size > 1000 < glass.stat().st_size
+    assert main([*given, *atlas]) != 0
+    assert "expected --figure FILE.png with --atlas" in capsys.readouterr().err
+    labels[labels == 12] = 0
+    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), tmp_path / "atlas.nii.gz")
+    assert main([*given, "--figure", str(glass), *atlas]) != 0
+    assert "expected an atlas of 12 regions, got 11" in capsys.readouterr().err
+
+
 def test_a_store_is_prepared_pretrained_on_and_gone_on_with(series, tmp_path) -> None:
     store, run = tmp_path / "store", tmp_path / "run"
     assert main(["prepare", "fmri", str(series), "-o", str(store), "--tr", "2"]) == 0
@@ -58,7 +82,8 @@ def test_a_store_is_prepared_pretrained_on_and_gone_on_with(series, tmp_path) ->
     assert model.transform(runs_of(series)).shape == (8, 64)
     card = json.loads((run / "model_card.json").read_text())
     assert (card["modality"], card["n_records"], card["atlases"]) == ("fmri", 8, [12])
-    assert (run / "curves.png").is_file()
+    for name in ("curves", "masks", "gradients", "regions"):
+        assert (run / f"{name}.png").stat().st_size > 1000
     assert main(["pretrain", "fmri", str(store), "-o", str(run), *tiny, "--resume", "auto"]) == 0
 
 
@@ -70,15 +95,12 @@ def test_a_killed_run_is_resumed_bit_for_bit(series, tmp_path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert main(command(whole)) == 0
     kill = f"""
-import dataclasses, importlib, os, signal
-import biojepa.cli.pretrain_fmri as command
+import importlib, os, signal
 from biojepa.cli.main import main
 
-scaled, often = command.scaled_training, {{"checkpoint_every": 12}}
-command.scaled_training = lambda *a, **k: dataclasses.replace(scaled(*a, **k), **often)
 train = importlib.import_module("biojepa.engine.train")
 train.rotate = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)  # right after a checkpoint
-main({command(killed)!r})
+main({[*command(killed), "--train.checkpoint_every", "12"]!r})
 """
     done = subprocess.run([sys.executable, "-c", kill], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-1000:]
@@ -88,6 +110,22 @@ main({command(killed)!r})
     weights = [read_tensors(run / "model" / "model.safetensors") for run in (whole, killed)]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
+@pytest.mark.slow  # two processes that import torch
+def test_two_processes_train_and_one_of_them_writes(series, tmp_path) -> None:
+    command = ["pretrain", "fmri", str(series), "--tr", "2", "--preset", "tiny", "--steps", "4"]
+    command += ["--batch-size", "4", "--device", "cpu", "--train.log_every", "1"]
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    assert main([*command, "-o", str(alone)]) == 0
+    start = [sys.executable, "-m", "biojepa.cli.main"]
+    given = [*start, *command, "-o", str(both), "--devices", "2"]
+    done = subprocess.run(given, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-1000:]
+    assert done.stdout.count("done: 4 steps") == 1
+    weights = [read_tensors(run / "model" / "model.safetensors") for run in (alone, both)]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=1e-5)
 
 
 def test_runs_are_embedded_as_in_python_and_models_are_described(series, tmp_path, capsys) -> None:
@@ -125,6 +163,32 @@ def test_a_classifier_of_runs_gives_probabilities(series, tmp_path) -> None:
     np.testing.assert_allclose(chances, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("mode", ["linear", "finetune"])
+@pytest.mark.parametrize("kind", [BrainClassifier, BrainRegressor])
+def test_runs_of_a_store_are_embedded_with_a_predictor_of_any_mode(
+    series, tmp_path, capsys, kind, mode
+) -> None:
+    model, out, store = tmp_path / "model", tmp_path / "features.npz", tmp_path / "store"
+    runs = runs_of(series)
+    options = {"preset": "tiny", "tr": 2.0, "random_state": 0, "steps": 3, "device": "cpu"}
+    predictor = kind(**options, mode=mode).fit(runs, np.arange(8) % 2)
+    predictor.save_pretrained(model)
+    assert main(["prepare", "fmri", str(series), "-o", str(store), "--tr", "2"]) == 0
+    given = ["embed", str(model), str(store), "-o", str(out), "--pool", "mean"]
+    assert main(given) == 0
+    with np.load(out) as found:
+        names, features = found["record_id"].tolist(), found["features"]
+    assert names == [f"sub-{i}" for i in range(8)]
+    reader = kind.from_pretrained(model)._reader.set_params(tr=2.0, pool="mean")
+    np.testing.assert_allclose(features, reader.transform(runs), rtol=0, atol=1e-3)
+    if mode == "finetune":  # the features are those of the network that was trained
+        before = predictor._reader.set_params(tr=2.0, pool="mean").transform(runs)
+        assert not np.allclose(features, before, atol=1e-3)
+    if kind is BrainRegressor:
+        assert main([*given, "--probabilities"]) != 0
+        assert "is no classifier" in capsys.readouterr().err
+
+
 def test_bad_files_are_listed_and_what_is_missing_is_asked_for(series, tmp_path, capsys) -> None:
     store = str(tmp_path / "store")
     (tmp_path / "broken.npy").write_bytes(b"no array")
@@ -158,3 +222,32 @@ def test_images_become_a_store_by_their_atlas(tmp_path) -> None:
         assert tuple(store.channels) == ("left", "right")
         assert store.rates_hz[0] == pytest.approx(1 / 1.5)
         assert list(store.record_ids) == ["sub-0_bold", "sub-1_bold"]
+
+
+def test_an_fmriprep_folder_becomes_a_store_of_runs_or_of_labelled_trials(tmp_path, capsys) -> None:
+    pytest.importorskip("nilearn", reason="the extra fmri is not installed")
+    bids, derivatives, atlas = write_study(tmp_path)
+    func = derivatives / "sub-01" / "func"  # fMRIPrep leaves more beside a run
+    for name in ("boldref", "desc-brain_mask"):
+        shutil.copy(atlas, func / f"sub-01_task-blocks_{name}.nii.gz")
+    store, trials = tmp_path / "store", tmp_path / "trials"
+    given = ["prepare", "fmri", str(derivatives), "--atlas", str(atlas), "--events", str(bids)]
+    given += ["--confounds", "fmriprep"]
+    assert main([*given, "-o", str(store)]) == 0
+    assert "2 files found" in capsys.readouterr().out
+    assert main([*given, "-o", str(trials), "--trials", "--strategy", "motion,scrub"]) == 0
+    with SignalStore(store) as opened:
+        runs = [opened.recording(i) for i in range(len(opened))]
+    assert [run.subject_id for run in runs] == ["sub-01", "sub-02"]
+    assert [event["trial_type"] for event in runs[0].labels["events"]] == [*TASKS, *TASKS]
+    assert len(runs[0].labels["frames"]) == runs[0].n_times < N_TIMES
+    with SignalStore(trials) as opened:
+        pieces = [opened.recording(i) for i in range(len(opened))]
+    assert [piece.labels["trial_type"] for piece in pieces] == [*TASKS, *TASKS] * 2
+    assert {piece.subject_id for piece in pieces} == {"sub-01", "sub-02"}
+    cohort = trial_cohort(runs, name="blocks", title="blocks")
+    assert cohort.column("trial_type").tolist() == [*TASKS, *TASKS] * 2
+    for row, piece in zip(cohort.runs, pieces, strict=True):
+        assert (row.n_times, row.labels["onset"]) == (piece.n_times, piece.labels["onset"])
+    assert main([*given[:-4], "-o", str(tmp_path / "x"), "--trials"]) != 0
+    assert "expected --events BIDS with --trials" in capsys.readouterr().err

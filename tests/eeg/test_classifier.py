@@ -226,3 +226,39 @@ def test_records_of_other_lengths_are_refused(data, encoder):
     net = classifier(encoder=encoder, epochs=1).fit(X, y)
     with pytest.raises(DataError, match="300 samples"):
         net.predict(X[:, :, :250])
+
+
+def test_training_on_several_montages_names_the_channels_to_pick(data, encoder):
+    X, y = data
+    many = [
+        epochs_of(X[:30], NAMES),
+        epochs_of(X[30:, [5, 3, 1, 0]], [NAMES[i] for i in (5, 3, 1, 0)]),
+    ]
+    with pytest.raises(LeadError, match="got 2 montages .of 6, 4 channels") as caught:
+        classifier(encoder=encoder, epochs=1).fit(many, y)
+    common = [NAMES[i] for i in (0, 1, 3, 5)]
+    assert f"pick the 4 that all records have, {', '.join(common)}" in str(caught.value)
+    picked = [epochs.copy().pick(common) for epochs in many]
+    net = classifier(encoder=encoder, epochs=2).fit(picked, y)
+    assert net.channels_ == tuple(common)
+    apart = [epochs_of(X[:30, :2], NAMES[:2]), epochs_of(X[30:, 3:], NAMES[3:])]
+    with pytest.raises(LeadError, match="share no channel: fit one classifier for each"):
+        classifier(encoder=encoder, epochs=1).fit(apart, y)
+
+
+@pytest.mark.parametrize("regime", ["new", "linear"])
+def test_records_of_several_montages_are_predicted_by_their_common_channels(data, encoder, regime):
+    X, y = data
+    options = {"architecture": "contextual", "regime": regime, "encoder": encoder, "epochs": 2}
+    net = classifier(**options, ch_names=NAMES[:4]).fit(X[:, :4], y)
+    whole = net.decision_function(epochs_of(X[:, :4], NAMES[:4]))
+    order = [4, 2, 0, 3, 1]
+    mixed = [
+        epochs_of(X[:20], NAMES),
+        epochs_of(X[20:45][:, order], [NAMES[i] for i in order]),
+        epochs_of(X[45:, :4], NAMES[:4]),
+    ]
+    assert np.abs(net.decision_function(mixed) - whole).max() <= 1e-4
+    mixed[1] = epochs_of(X[20:45, 1:], NAMES[1:])
+    with pytest.raises(LeadError, match=f"{NAMES[0]} are missing"):
+        net.decision_function(mixed)

@@ -20,7 +20,7 @@ from tests.faults.cage import MB, Case, Outcome, run_cases
 
 for _, _, _module in COMMANDS:
     import_module(f"biojepa.cli.{_module}")
-for _module in ("biojepa.cli.runs", "matplotlib.pyplot", "lightning_fabric", "torch._dynamo"):
+for _module in ("biojepa.cli.ecg_runs", "matplotlib.pyplot", "lightning_fabric", "torch._dynamo"):
     import_module(_module)
 
 Call = Callable[[], Any]
@@ -41,6 +41,8 @@ class Row:
         Pattern of a warning.
     memory : int
         Bytes that the call may take.
+    cpu_s : float, optional
+        Seconds of processor time that it may take; ten by default.
     after : callable (root), optional
         What must hold in the folder afterwards; asserts it.
     loopback : bool
@@ -52,6 +54,7 @@ class Row:
     match: str = ""
     warned: str = ""
     memory: int = 96 * MB
+    cpu_s: float | None = None
     after: Callable[[Path], None] | None = None
     loopback: bool = False
 
@@ -59,7 +62,7 @@ class Row:
         """Make the fault in `folder/root`."""
         root = folder / "root"
         root.mkdir()
-        return Case(self.make(root), root, self.memory)
+        return Case(self.make(root), root, self.memory, self.cpu_s)
 
     def check(self, folder: Path) -> Outcome:
         """Make the fault in `folder/root`, meet it in the cage, and fail if it ends otherwise."""

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from biojepa.errors import FormatError
-from tests.faults.cage import MB, Watch, run, run_many
+from tests.faults.cage import MB, Case, Watch, run, run_cases, run_many
 
 
 def refuse() -> None:
@@ -96,6 +96,18 @@ def test_memory_time_and_death_are_caught_and_the_rest_still_runs(tmp_path) -> N
     assert [f.ended for f in found] == ["raised", "killed", "killed", "returned"]
     assert [f.error or f.message for f in found[:3]] == ["MemoryError", "SIGPROF", "SIGSEGV"]
     assert found[3].value == MB
+
+
+def test_a_case_may_have_less_time_than_the_others(tmp_path) -> None:
+    def busy() -> bool:
+        end = time.process_time() + 0.6
+        while time.process_time() < end:
+            pass
+        return True
+
+    cases = [Case(busy, tmp_path, cpu_s=0.2), Case(busy, tmp_path)]
+    found = run_cases(cases, cpu_s=5)
+    assert [f.message or f.value for f in found] == ["SIGPROF", True]
 
 
 def test_a_child_that_sleeps_is_given_up(tmp_path) -> None:

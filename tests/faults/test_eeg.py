@@ -87,6 +87,16 @@ def flip(share: float) -> Callable[[bytes], bytes]:
     return lambda raw: put(int(share * len(raw)), b"\xa5" * 64)(raw)
 
 
+def circle(raw: bytes) -> bytes:
+    """The third tag of a FIF file leads back to the second."""
+    return put(56 + 12, (36).to_bytes(4, "big"))(raw)
+
+
+def huge_tag(raw: bytes) -> bytes:
+    """The third tag of a FIF file says that it holds 2 GB."""
+    return put(56 + 8, (2 * 10**9).to_bytes(4, "big"))(raw)
+
+
 def noise(raw: bytes) -> bytes:
     """Bytes of nothing."""
     return np.random.default_rng(0).bytes(5000)
@@ -321,6 +331,8 @@ ROWS: dict[str, Row] = {
     "E7-eeglab": Row(eeglab("../secret.fdt"), match="expected them beside it"),
     "E8-cut": Row(reads(fif, cut(0.5)), match="damaged or not fif"),
     "E8-cut-late": Row(reads(fif, cut(0.9)), match="damaged or not fif"),
+    "E8-circle": Row(reads(fif, circle), match="runs in a circle"),
+    "E8-huge-tag": Row(reads(fif, huge_tag), match="more than there are", cpu_s=2),
     "E8-flipped-head": Row(reads(fif, flip(0.0)), match="damaged or not fif"),
     "E8-flipped-info": Row(reads(fif, flip(0.01)), match="damaged or not fif"),
     "E8-eeglab-cut": Row(

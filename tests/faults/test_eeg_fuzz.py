@@ -73,3 +73,4 @@ def test_mutants_of_eeg_files_are_read_whole_or_refused(tmp_path, kind) -> None:
     refused = sum(o.ended == "refused" for o in outcomes)
     assert 0 < refused < n_mutants
     assert all(o.message for o in outcomes if o.ended == "refused")
+    assert not any("MemoryError" in o.message or "allocate" in o.message for o in outcomes)

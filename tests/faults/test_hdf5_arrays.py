@@ -176,8 +176,8 @@ SHAPE = "{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}"
 
 
 def bad(raw: bytes | Callable[[], bytes], match: str, name: str = "x.npy") -> Row:
-    """A file that is refused within 32 MB."""
-    return Row(array_file(raw, name), "refused", match, memory=32 * MB)
+    """A file that is refused within 32 MB and two seconds of processor time."""
+    return Row(array_file(raw, name), "refused", match, memory=32 * MB, cpu_s=2)
 
 
 ROWS: dict[str, Row] = {

@@ -1,13 +1,17 @@
 """Rows N1 to N7: images that lie about their size or hold nothing, and series the other way up.
 
-Each is met under a cap of memory and processor time: what declares gigabytes is refused from its
-header, before anything is unpacked.
+Each is met under a cap of memory and processor time: what declares gigabytes, or unpacks to them,
+is refused within two seconds, under 96 MB.
 """
 
 from __future__ import annotations
 
+import base64
+import functools
 import gzip
+import re
 import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +22,8 @@ import pytest
 
 from biojepa.fmri import BrainJEPA
 from biojepa.fmri.files import read_table
-from biojepa.fmri.images import check_nifti, read_parcels, read_volume
+from biojepa.fmri.images import check_nifti, read_volume
+from biojepa.fmri.surface import read_parcels
 from tests.faults.cage import MB
 from tests.faults.rows import Row, fine, in_one_child
 
@@ -55,15 +60,75 @@ def raw_file(data: bytes, match: str, name: str = "x.nii") -> Row:
     return Row(make, match=match)
 
 
-def bomb(root: Path) -> Callable[[], Any]:
-    """A file of about a megabyte that unpacks to a gigabyte of zeros, as it says."""
-    shape = (500, 500, 500, 8)
-    with gzip.open(root / "bomb.nii.gz", "wb", compresslevel=9) as file:
-        file.write(header(shape, datatype=2))
-        for _ in range(1000):
-            file.write(bytes(10**6))
-    assert (root / "bomb.nii.gz").stat().st_size < 1.1e6
-    return lambda: check_nifti(root / "bomb.nii.gz")
+def bomb(
+    meet: Callable[[Path], Callable[[], Any]], *, shape: tuple[int, ...] = (500, 500, 500, 8)
+) -> Callable[[Path], Callable[[], Any]]:
+    """A file of about a megabyte that unpacks to a gigabyte of zeros, whatever it declares."""
+
+    def make(root: Path) -> Callable[[], Any]:
+        (root / "bomb.nii.gz").write_bytes(packed(header(shape, datatype=2)))
+        assert 5e5 < (root / "bomb.nii.gz").stat().st_size < 1.1e6
+        return meet(root)
+
+    return make
+
+
+@functools.lru_cache(maxsize=8)
+def packed(head: bytes, *, wbits: int = 31) -> bytes:
+    """These bytes and a gigabyte of zeros as gzip (31) or zlib (15)."""
+    raw, zeros = zlib.compressobj(9, wbits=-15), bytes(10**6)
+    start = raw.compress(head) + raw.flush(zlib.Z_FULL_FLUSH)
+    block = raw.compress(zeros) + raw.flush(zlib.Z_FULL_FLUSH)  # a piece that may be repeated
+    data = start + 1000 * block + raw.flush()
+    check = zlib.crc32 if wbits == 31 else zlib.adler32
+    total = check(head)
+    for _ in range(1000):
+        total = check(zeros, total)
+    if wbits == 31:
+        size = len(head) + 10**9
+        return b"\x1f\x8b\x08\0\0\0\0\0\2\xff" + data + struct.pack("<2I", total, size)
+    return b"\x78\xda" + data + struct.pack(">I", total)
+
+
+def as_part(name: str) -> Callable[[Path], Callable[[], Any]]:
+    """Read a good image whose atlas or mask is the bomb, or the bomb with a good atlas."""
+
+    def meet(root: Path) -> Callable[[], Any]:
+        volume()(root)
+        files = {"path": root / "bold.nii", "labels": root / "atlas.nii"}
+        files[name] = root / "bomb.nii.gz"
+        return lambda: read_volume(**files).values.shape  # type: ignore[arg-type]
+
+    return meet
+
+
+def packed_vertices(declared: int) -> Callable[[Path], Callable[[], Any]]:
+    """A gigabyte of zeros in an array of a GIFTI file that says so, or says that it is small."""
+
+    def change(text: str) -> str:
+        start, end = text.index("<Data>") + 6, text.index("</Data>")
+        data = base64.b64encode(packed(b"", wbits=15)).decode()
+        return text[:start].replace('Dim0="6"', f'Dim0="{declared}"') + data + text[end:]
+
+    return gifti(change)
+
+
+def packed_table(n_rows: int) -> Callable[[Path], Callable[[], Any]]:
+    """A compressed MATLAB variable of a gigabyte that says so, or says that it is small."""
+
+    def make(root: Path) -> Callable[[], Any]:
+        dims, name = struct.pack("<2i", n_rows, 1000), b"x".ljust(8, b"\0")
+        numbers = n_rows * 8000
+        size = 16 + 16 + 16 + 8 + numbers
+        head = struct.pack("<2I", 14, size) + struct.pack("<4I", 6, 8, 6, 0)
+        head += struct.pack("<2I", 5, 8) + dims + struct.pack("<2I", 1, 1) + name
+        head += struct.pack("<2I", 9, numbers)
+        data = packed(head, wbits=15)
+        start = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+        (root / "x.mat").write_bytes(start + struct.pack("<2I", 15, len(data)) + data)
+        return lambda: read_table(root / "x.mat")
+
+    return make
 
 
 def volume(
@@ -163,11 +228,21 @@ def npy(declared: str) -> bytes:
 
 
 HUGE = (30000,) * 4
-ENTITIES = '<!DOCTYPE g [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]>\n<GIFTI'
+ENTITIES = '<!DOCTYPE GIFTI [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]>'
 ROWS: dict[str, Row] = {
     "N1-huge": raw_file(header(HUGE), "max_bytes"),
     "N1-huge-gz": raw_file(gzip.compress(header(HUGE)), "max_bytes", "x.nii.gz"),
-    "N2-bomb": Row(bomb, match="unpacked"),
+    "N2-bomb": Row(bomb(lambda root: lambda: check_nifti(root / "bomb.nii.gz")), match="unpacked"),
+    "N2-bomb-image": Row(bomb(as_part("path")), match="unpacked"),
+    "N2-bomb-atlas": Row(bomb(as_part("labels"), shape=(1000, 1000, 1000)), match="unpacked"),
+    "N2-bomb-mask": Row(bomb(as_part("mask"), shape=(1000, 1000, 1000)), match="unpacked"),
+    "N2-bomb-declared-small": Row(
+        bomb(as_part("path"), shape=(8, 8, 8, 20)), match="no region has a signal"
+    ),
+    "N2-bomb-gifti": Row(packed_vertices(250_000_000), match="not unpacked"),
+    "N2-bomb-gifti-declared-small": Row(packed_vertices(6), match="24 bytes for shape"),
+    "N2-bomb-table": Row(packed_table(125_000), match="unpacks"),
+    "N2-bomb-table-declared-small": Row(packed_table(10), match="unpacks"),
     "N3-cut": raw_file(header((8, 8, 8, 20)) + bytes(1000), "cut"),
     "N3-cut-header": raw_file(header((8, 8, 8, 20))[:200], "cut in its header"),
     "N3-cut-gz": raw_file(gzip.compress(header((8, 8, 8, 2)))[:40], "compression", "x.nii.gz"),
@@ -187,7 +262,9 @@ ROWS: dict[str, Row] = {
         gifti(lambda t: t.replace('ExternalFileName=""', 'ExternalFileName="../secret.bin"', 1)),
         match="external|another file",
     ),
-    "N6-entities": Row(gifti(lambda t: t.replace("<GIFTI", ENTITIES, 1)), match="entities"),
+    "N6-entities": Row(
+        gifti(lambda t: re.sub("<!DOCTYPE.*?>", ENTITIES, t)), match="document type"
+    ),
     "N6-size": Row(
         gifti(lambda t: t.replace('Dim0="6"', 'Dim0="900000000"')), match="declares more data"
     ),
@@ -205,9 +282,10 @@ ROWS: dict[str, Row] = {
     "H3-series-no-mat": table("x.mat", b"MATLAB 5.0 MAT-file" + bytes(200), "x.mat"),
 }
 ROWS = {
-    name: replace(row, memory=ROOMY) if name[:2] in ("N4", "N5", "N7") else row
+    name: replace(row, memory=ROOMY) if name[:2] in ("N4", "N5", "N7") else replace(row, cpu_s=2)
     for name, row in ROWS.items()
 }
+ROWS["N2-bomb-declared-small"] = replace(ROWS["N2-bomb-declared-small"], memory=ROOMY)
 ended = in_one_child(ROWS)
 
 

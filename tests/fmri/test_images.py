@@ -10,7 +10,7 @@ import pytest
 
 from biojepa.errors import DataError, FormatError, PlausibilityWarning
 from biojepa.fmri.files import open_paths
-from biojepa.fmri.images import check_nifti, read_parcels, read_volume
+from biojepa.fmri.images import check_nifti, read_volume, region_centres
 
 nibabel = pytest.importorskip("nibabel", reason="the extra fmri is not installed")
 pytest.importorskip("nilearn", reason="the extra fmri is not installed")
@@ -127,6 +127,18 @@ def test_an_image_without_time_is_refused(files) -> None:
         read_volume(labels_path, labels_path)
 
 
+def test_centres_of_regions_are_millimetres_in_the_order_of_the_labels(files) -> None:
+    _, labels_path, _ = files
+    centres = region_centres(labels_path)
+    np.testing.assert_allclose(centres, [[2, 12, 12], [10, 12, 12], [18, 12, 12]])
+    turned = region_centres(labels_path, values=[9, 5, 3])
+    np.testing.assert_allclose(turned, [[18, 12, 12], [np.nan] * 3, [2, 12, 12]])
+    data = labels_path.read_bytes()
+    labels_path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(FormatError, match=r"atlas\.nii\.gz"):
+        region_centres(labels_path)
+
+
 def header(shape, datatype=16, magic=b"n+1\0", offset=352.0) -> bytes:
     """A NIfTI-1 header that declares any shape."""
     raw = bytearray(352)
@@ -183,67 +195,3 @@ def test_a_volume_without_an_atlas_says_what_to_do(files) -> None:
     image(path, labels)
     with pytest.raises(FormatError, match="a volume needs an atlas"):
         open_paths(path, tr_s=2.0, regions=None, orientation="auto")
-
-
-def test_cifti_parcels_come_with_names_and_repetition_time(tmp_path) -> None:
-    data = np.random.default_rng(0).standard_normal((12, 3)).astype(np.float32)
-    cifti = nibabel.cifti2
-    brain = cifti.BrainModelAxis.from_surface(np.arange(6), 10, name="CortexLeft")
-    parcels = cifti.ParcelsAxis.from_brain_models(
-        [(name, brain[i * 2 : i * 2 + 2]) for i, name in enumerate(("V1", "M1", "S1"))]
-    )
-    series = cifti.SeriesAxis(0, 0.72, 12, unit="second")
-    path = tmp_path / "sub-1.ptseries.nii"
-    nibabel.save(cifti.Cifti2Image(data, (series, parcels)), path)
-    records = open_paths(path, tr_s=2.0, regions=None, orientation="auto")
-    run = records.read(0)
-    assert run.channels == ("V1", "M1", "S1")
-    assert run.rate_hz == pytest.approx(1 / 0.72)
-    assert run.record_id == "sub-1"
-    np.testing.assert_allclose(run.values.T, data, atol=1e-6)
-    dense = tmp_path / "sub-1.dtseries.nii"
-    wide = np.repeat(data, 2, axis=1)
-    nibabel.save(cifti.Cifti2Image(wide, (series, brain)), dense)
-    table, names, tr = read_parcels(dense, labels=[1, 1, 2, 2, 5, 5])
-    np.testing.assert_allclose(table, data, atol=1e-6)
-    assert (names, tr) == (["label-1", "label-2", "label-5"], pytest.approx(0.72))
-    with pytest.raises(DataError, match="needs labels="):
-        read_parcels(dense)
-
-
-def gifti(path, n_times=5, n_vertices=6):
-    data = np.random.default_rng(0).standard_normal((n_times, n_vertices)).astype(np.float32)
-    arrays = [
-        nibabel.gifti.GiftiDataArray(row, intent="NIFTI_INTENT_TIME_SERIES", datatype="float32")
-        for row in data
-    ]
-    nibabel.save(nibabel.gifti.GiftiImage(darrays=arrays), path)
-    return data
-
-
-def test_gifti_vertices_are_averaged_by_label(tmp_path) -> None:
-    data = gifti(tmp_path / "a.func.gii")
-    table, names, tr = read_parcels(tmp_path / "a.func.gii", labels=[1, 1, 0, 2, 2, 2])
-    np.testing.assert_allclose(table[:, 0], data[:, :2].mean(axis=1), rtol=1e-6)
-    assert (table.shape, names, tr) == ((5, 2), ["label-1", "label-2"], None)
-
-
-@pytest.mark.parametrize("kind", ["external", "entity", "cut", "bomb"])
-def test_a_hostile_gifti_is_refused_before_anything_else_is_opened(tmp_path, kind) -> None:
-    path = tmp_path / f"{kind}.func.gii"
-    gifti(path)
-    text = path.read_text()
-    (tmp_path / "secret.bin").write_bytes(b"\x00" * 24)
-    if kind == "external":
-        text = text.replace('ExternalFileName=""', 'ExternalFileName="../secret.bin"', 1)
-        assert "secret" in text
-    elif kind == "entity":
-        text = text.replace("<GIFTI", '<!DOCTYPE g [<!ENTITY a "aaaa">]>\n<GIFTI', 1)
-    elif kind == "cut":
-        text = text[: len(text) // 2]
-    else:
-        text = text.replace('Dim0="6"', 'Dim0="900000000"')
-        assert "900000000" in text
-    path.write_text(text)
-    with pytest.raises(FormatError, match=kind):
-        read_parcels(path, labels=[1, 1, 0, 2, 2, 2])

@@ -12,7 +12,7 @@ from biojepa.engine.momentum import Momentum
 from biojepa.engine.optimiser import make_optimizer, set_rates
 from biojepa.engine.signals import MaskPlan, Signals
 from biojepa.fmri import official
-from biojepa.fmri.official import _renamed
+from biojepa.fmri._official_weights import our_name
 from tests.fmri.published import HEADS, content, reference, settings, under, write
 
 FORWARD, EXACT = 1e-5, 1e-6
@@ -46,7 +46,7 @@ def gap(tensor: torch.Tensor, array: np.ndarray | torch.Tensor) -> float:
 
 def ours(name: str) -> str:
     part, _, rest = name.partition(".")
-    return f"{part}.{_renamed(rest, getattr(official, f'_{part.upper()}'))}"
+    return f"{part}.{our_name(rest, part)}"
 
 
 def test_positions_equal_the_published_ones(jepa, arrays) -> None:
@@ -105,7 +105,7 @@ def test_gradients_one_step_and_the_momentum_update_equal_the_published_ones(
     state = jepa.state_dict()
     for name, value in under(arrays, "after_ema").items():
         part, _, rest = name.partition("/")
-        found = state[f"{part}.{_renamed(rest, official._ENCODER)}"]
+        found = state[f"{part}.{our_name(rest, 'encoder')}"]
         assert gap(found.reshape(value.shape), value) <= EXACT, name
 
 

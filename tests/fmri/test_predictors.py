@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.frozen import FrozenEstimator
 
+from biojepa.engine.signals import Signals
 from biojepa.engine.supervised import SupervisedHead
 from biojepa.errors import CheckpointError, ConfigError, DataError, PlausibilityWarning
 from biojepa.fmri import BrainClassifier, BrainGradients, BrainJEPA, BrainRegressor
@@ -171,6 +172,44 @@ def test_layer_decay_and_drop_path_act() -> None:
     assert scale["network.encoder.blocks.0.attn.qkv.weight"] == 0.125
     assert scale["network.encoder.patch_embed.proj.weight"] == 0.0625
     assert scale["network.encoder.positions.proj.weight"] == 0.0625
+
+
+def test_with_layer_decay_early_blocks_learn_less_and_late_ones_as_much(cohort, encoder) -> None:
+    runs, y = cohort
+    start = encoder.jepa_.downstream_encoder.state_dict()
+    options = {**SHARED, "encoder": FrozenEstimator(encoder), "mode": "finetune", "steps": 1}
+    moved = {}
+    for decay in (1.0, 0.1):
+        model = BrainClassifier(**options, lr=1e-3, layer_decay=decay, drop_path=0.0).fit(runs, y)
+        end = model.network_.encoder.state_dict()
+        moved[decay] = {k: float((end[k] - start[k]).abs().max()) for k in start}
+    depth = encoder.model_config_.depth
+    for block in range(depth):
+        name = f"blocks.{block}.attn.qkv.weight"
+        share = moved[0.1][name] / moved[1.0][name]
+        assert share == pytest.approx(0.1 ** (depth - block), rel=0.05), name
+    assert moved[0.1]["norm.weight"] == pytest.approx(moved[1.0]["norm.weight"], rel=0.05)
+
+
+def test_drop_path_drops_in_training_only() -> None:
+    size = {"n_regions": 4, "n_times": 16, "patch": 8, "n_gradients": 2, "dim": 8, "depth": 2}
+    size |= {"heads": 2, "pred_dim": 8, "pred_depth": 1, "pred_heads": 2}
+    encoder = build_jepa(BrainModelConfig(**size)).encoder
+    x = Signals(torch.randn(16, 4, 16, generator=torch.Generator().manual_seed(0)))
+    outputs = {}
+    for drop in (0.0, 0.9):
+        net = make_net(
+            encoder, np.eye(4)[:, :2], 1, head="mean", frozen=False, drop_path=drop, seed=0
+        )
+        with torch.no_grad():
+            outputs[drop] = net.eval()(x), net.train()(x), net.train()(x)
+    kept, first, again = outputs[0.0]
+    assert torch.equal(kept, first)
+    assert torch.equal(first, again)
+    kept_too, first, again = outputs[0.9]
+    assert torch.equal(kept_too, kept)
+    assert not torch.allclose(first, kept)
+    assert not torch.allclose(first, again)
 
 
 @pytest.mark.parametrize(

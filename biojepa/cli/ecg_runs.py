@@ -5,20 +5,13 @@
 
 from __future__ import annotations
 
-import csv
 import logging
-import platform
-import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-
-from biojepa import __version__
 from biojepa.cli.console import is_lead_process, say, table
-from biojepa.cli.errors import INTERRUPTED, OK, TERMINATED
+from biojepa.cli.errors import OK
+from biojepa.cli.run_ends import card, draw_curves, last_metrics, reached, say_done, stopped
 from biojepa.cli.sources import Source, open_source
 from biojepa.data.mixed_records import MixedRecords
 from biojepa.data.records import FileRecords, Records
@@ -32,8 +25,7 @@ from biojepa.engine.checkpoint import latest_checkpoint, load_checkpoint
 from biojepa.engine.devices import resolve_device
 from biojepa.engine.run import write_card
 from biojepa.engine.train import TrainResult
-from biojepa.errors import CheckpointError, FormatError
-from biojepa.plotting.curves import plot_curves
+from biojepa.errors import CheckpointError
 
 MANY_FILES = 1000  # ours: from here on a store pays for the minute that it takes to write
 
@@ -95,12 +87,9 @@ def train_run(run: Run) -> int:
         say(*_heading(run, records, where, device))
     if isinstance(records, FileRecords) and len(records) >= MANY_FILES:
         say("note: `biojepa prepare` turns many files into a store that trains faster")
-    latest = latest_checkpoint(run.out)
-    started = None if latest is None else int(latest.name.removeprefix("step-"))
-    if run.resume and started is not None:
-        say(f"going on from step {started:,}")
+    started = reached(run.out, resume=run.resume)
     init = None
-    if run.source.init is not None and latest is None:
+    if run.source.init is not None and not started:
         init = _initial(run.source.init)
     fitted = pretrain(
         records,
@@ -121,18 +110,22 @@ def train_run(run: Run) -> int:
         return OK
     result = fitted.result
     draw_curves(run.out)
-    if result.step < training.steps and not result.exhausted:
-        say(
-            f"stopped at step {result.step:,} of {training.steps:,}; all of it is saved.",
-            f"go on with: biojepa resume {run.out}",
-        )
-        return INTERRUPTED if result.stopped_by == signal.SIGINT else TERMINATED
+    if (code := stopped(run.out, result, training.steps)) is not None:
+        return code
     last = last_metrics(run.out)
-    fitted.result.rows = [last]  # also where this call had no step left to do
-    model = save_run_model(run.out, fitted, preset=run.recipe.name)
-    write_card(run.out, _card(run, fitted, last, device))
+    result.rows = [last]  # also where this call had no step left to do
+    save_run_model(run.out, fitted, preset=run.recipe.name)
+    about = {
+        "modality": "ecg",
+        "recipe": run.recipe.name,
+        "leads": list(fitted.config.leads),
+        "rate_hz": fitted.config.rate_hz,
+        "device": device,
+        "source": run.source.to_config(),
+    }
+    write_card(run.out, card(result, last, training=fitted.training, about=about))
     if not run.quiet:
-        say(*_ending(run.out, model, result, last))
+        say_done(run.out, result, last, [])
     return OK
 
 
@@ -166,18 +159,6 @@ def save_run_model(out: Path, fitted: Pretrained, *, preset: str) -> Path:
     )
     estimator.save_pretrained(out / "model")
     return out / "model"
-
-
-def last_metrics(out: Path) -> dict[str, float]:
-    """The last value of each column of `metrics.csv`."""
-    found: dict[str, float] = {}
-    try:
-        with (out / "metrics.csv").open(newline="", encoding="utf-8") as handle:
-            for row in csv.DictReader(handle):
-                found |= {k: float(v) for k, v in row.items() if k and v}
-    except (OSError, ValueError) as error:
-        raise FormatError(f"{out / 'metrics.csv'} cannot be read: {error}") from error
-    return found
 
 
 def as_estimator(fitted: Pretrained, *, preset: str) -> ECGJEPA:
@@ -222,51 +203,3 @@ def _shares(run: Run, records: Records) -> list[tuple[str, str]]:
         ("", f"{name}: {n:,} recordings, {w / total:.1%} of the samples")
         for name, n, w in zip(records.names, records.sizes, weights, strict=True)
     ]
-
-
-def _ending(out: Path, model: Path, result: TrainResult, last: dict[str, float]) -> list[str]:
-    rows = [("model", str(model)), ("curves", str(out / "curves.png"))]
-    if "rankme" in last:
-        dim = f" of {last['dim']:.0f}" if "dim" in last else ""
-        rows.append(("RankMe", f"{last['rankme']:.1f}{dim} (dimensions that are in use)"))
-    if result.skipped:
-        rows.append(("skipped", f"{result.skipped} steps with NaN or infinite losses"))
-    lines = [f"done: {result.step:,} steps in {result.seconds:.0f} s", *table(rows)]
-    if result.collapsed:
-        lines.append("warning: the embeddings collapsed; see curves.png before using the features")
-    return [*lines, f"features: biojepa embed {out} FILES... -o features.csv"]
-
-
-def _card(run: Run, fitted: Pretrained, last: dict[str, float], device: str) -> dict[str, Any]:
-    return {
-        "modality": "ecg",
-        "recipe": run.recipe.name,
-        "leads": list(fitted.config.leads),
-        "rate_hz": fitted.config.rate_hz,
-        "n_records": fitted.training["n_records"],
-        "data_fingerprint": fitted.training["fingerprint"],
-        "source": run.source.to_config(),
-        "steps": fitted.result.step,
-        "last_metrics": {k: v for k, v in last.items() if np.isfinite(v)},
-        "collapsed": fitted.result.collapsed,
-        "device": device,
-        "versions": {
-            "biojepa": __version__,
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
-    }
-
-
-def draw_curves(out: Path) -> None:
-    """Draw `curves.png`; a run that was stopped before its first row has nothing to draw."""
-    path = out / "metrics.csv"
-    if not path.is_file() or path.read_text(encoding="utf-8").count("\n") < 2:
-        return
-    try:
-        figure = plot_curves(path, title=out.name)
-    except FormatError as error:
-        say(f"curves.png was not drawn: {error}")
-        return
-    figure.savefig(out / "curves.png", dpi=120)

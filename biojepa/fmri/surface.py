@@ -1,0 +1,166 @@
+"""Region series from vertices: CIFTI (parcels, or dense with a parcellation) and GIFTI.
+
+A parcel that an atlas names and no vertex has is kept as a missing region.
+
+Needs the extra `fmri` (nibabel). Letters: R regions, T frames, V vertices or grey ordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from biojepa.data._paths import shown
+from biojepa.errors import DataError, FormatError
+from biojepa.extras import require
+from biojepa.fmri.gifti import read_gifti, read_label_table
+from biojepa.fmri.images import DEFAULT_MAX_BYTES, UNREADABLE, check_nifti
+
+SERIES = (".dtseries.nii", ".func.gii")  # of vertices, which need a parcellation
+PARCELS = ".ptseries.nii"
+
+
+def read_parcels(
+    path: Path,
+    *,
+    labels: ArrayLike | None = None,
+    names: Mapping[int, str] | None = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> tuple[NDArray, list[str] | None, float | None]:
+    """Parcel series of a CIFTI or GIFTI file as `files.read_table` gives tables.
+
+    Parameters
+    ----------
+    path : Path
+        `.ptseries.nii`; or `.dtseries.nii` or `.func.gii` with `labels`.
+    labels : array of int, shape (V,), optional
+        Parcel of each vertex or grey ordinate, 0 for none; see `read_vertex_labels`.
+    names : mapping of int to str, optional
+        Name of each parcel; its order is the order of the regions. By default all parcels in rising
+        order, named `label-<value>`.
+    max_bytes : int
+
+    Returns
+    -------
+    table : ndarray, shape (T, R)
+        NaN for a parcel that no vertex has.
+    names : list of str
+    tr_s : float or None
+
+    Raises
+    ------
+    FormatError
+        If the file is damaged, hostile, or a volume, which needs an atlas.
+    DataError
+        If `labels` are needed and missing, or of another length.
+    """
+    where, name = shown(path), path.name.lower()
+    if name.endswith(".gii"):
+        data, tr = read_gifti(path, max_bytes=max_bytes), None
+    elif name.endswith((PARCELS, *SERIES)):
+        data, own_names, tr = _read_cifti(path, max_bytes)
+        if name.endswith(PARCELS):
+            return data, own_names, tr
+    else:
+        raise FormatError(
+            f"{where}: a volume needs an atlas: use biojepa.fmri.images.read_volume(path, labels) "
+            "or `biojepa prepare fmri --atlas`"
+        )
+    if labels is None:
+        raise DataError(
+            f"{where}: a series of {data.shape[-1]} vertices needs labels=, the parcel of each "
+            "(read_parcels(path, labels=...), `biojepa prepare fmri --parcels`)"
+        )
+    parcels = np.asarray(labels)
+    if parcels.shape != data.shape[1:]:
+        raise DataError(
+            f"{where}: expected the parcel of each of its {data.shape[1]} vertices, got "
+            f"{parcels.shape}: take the parcellation of this surface"
+        )
+    if names is None:
+        names = {int(v): f"label-{int(v)}" for v in np.unique(parcels) if v > 0}
+    table = np.full((len(data), len(names)), np.nan, dtype=np.float32)
+    for column, value in zip(table.T, names, strict=True):
+        inside = parcels == value
+        if inside.any():
+            column[:] = data[:, inside].mean(axis=1)
+    if np.isnan(table).all():
+        raise DataError(f"{where}: no parcel has a vertex: is it the parcellation of this surface?")
+    return table, list(names.values()), tr
+
+
+def read_vertex_labels(
+    path: str | PathLike, *, max_bytes: int = DEFAULT_MAX_BYTES
+) -> tuple[NDArray[np.int64], dict[int, str]]:
+    """A parcellation: the parcel of each vertex, and their names.
+
+    Parameters
+    ----------
+    path : path
+        `.dlabel.nii` or `.label.gii`.
+    max_bytes : int
+
+    Returns
+    -------
+    labels : ndarray of int, shape (V,)
+    names : dict of int to str
+        By rising value, without 0; also of parcels that no vertex has.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, hostile, or of another kind.
+    """
+    file, where = Path(path), shown(path)
+    name = file.name.lower()
+    if name.endswith(".label.gii"):
+        data = read_gifti(file, max_bytes=max_bytes)
+        names = read_label_table(file, max_bytes=max_bytes)
+    elif name.endswith(".dlabel.nii"):
+        data, names = _read_dlabel(file, max_bytes)
+    else:
+        raise FormatError(f"{where}: expected a .dlabel.nii or .label.gii of parcels")
+    if len(data) != 1 or not np.isfinite(data).all() or (data != np.round(data)).any():
+        raise FormatError(f"{where}: expected one map of whole numbers, got {len(data)} maps")
+    labels = data[0].astype(np.int64)
+    values = sorted({*names, *labels[labels > 0].tolist()} - {0})
+    named = {value: names.get(value) or f"label-{value}" for value in values}
+    if len(set(named.values())) != len(named):
+        raise FormatError(f"{where}: expected a name of its own for each parcel")
+    return labels, named
+
+
+def _read_cifti(path: Path, max_bytes: int) -> tuple[NDArray, list[str] | None, float | None]:
+    """Series (T, columns), names of parcels, and the repetition time in seconds."""
+    where = shown(path)
+    check_nifti(path, max_bytes=max_bytes)
+    nibabel = require("nibabel", "fmri", why="read CIFTI files")
+    try:
+        image = nibabel.load(path)
+        data = np.asarray(image.get_fdata(dtype=np.float32))
+        series, columns = (image.header.get_axis(i) for i in range(2))
+        tr = float(series.step) if hasattr(series, "step") else None
+        seconds = getattr(series, "unit", "SECOND") == "SECOND"
+        names = [str(n) for n in columns.name] if hasattr(columns, "voxels") else None
+    except (*UNREADABLE, nibabel.filebasedimages.ImageFileError) as error:
+        raise FormatError(f"{where}: expected a CIFTI series, it is damaged: {error}") from error
+    return data, names, tr if seconds else None
+
+
+def _read_dlabel(path: Path, max_bytes: int) -> tuple[NDArray[np.float32], dict[int, str]]:
+    where = shown(path)
+    check_nifti(path, max_bytes=max_bytes)
+    nibabel = require("nibabel", "fmri", why="read CIFTI files")
+    try:
+        image = nibabel.load(path)
+        data: Any = np.asarray(image.get_fdata(dtype=np.float32))
+        table = image.header.get_axis(0).label[0]
+        names = {int(value): str(name) for value, (name, _) in table.items()}
+    except (*UNREADABLE, nibabel.filebasedimages.ImageFileError) as error:
+        raise FormatError(f"{where}: expected CIFTI labels, it is damaged: {error}") from error
+    return data, names
