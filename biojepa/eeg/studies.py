@@ -41,7 +41,7 @@ from biojepa.evaluation.subjects import (
     within_subjects,
 )
 
-PROTOCOLS = ((80, None), (150, None), (250, None), (250, 50))  # steps, patience
+PROTOCOLS = ((80, None), (150, None), (150, 50))  # steps, patience
 PROTOCOL_ROWS = ("eegnet", "random-pre-local-full")
 RUNS = ("mi", "ssvep", "erp", "ssvep_transfer")
 TRANSFER = Path("eeg-small")  # whose people are none of the sets it is used on
