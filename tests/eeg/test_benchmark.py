@@ -130,11 +130,15 @@ def test_three_architectures_stand_in_two_regimes_with_two_kinds_of_weights(data
     assert {name for _, *pair in PAIRS for name in pair} <= names
     assert {"cca", "trca", "tangent-lr", "eegnet", "chance"} <= names
     fold = across_subjects(data.tasks[0].trials.subject).folds[0]
+    alike = set()
     for row in rows:  # each can be made and trained
         if row.kind in ("random", "supervised"):
             trials = data.tasks[0].trials
             model = row.make(0, fold).fit(trials.X[fold.train], trials.y[fold.train])
             assert np.isfinite(model.predict_proba(trials.X[fold.test])).all()
+            if getattr(model, "regime", "full") != "linear":
+                alike.add((model.epochs, model.lr, model.batch_size, model.patience))
+    assert len(alike) == 1  # no network is trained longer than another
 
 
 def test_an_unknown_row_is_refused_with_the_nearest(data, tmp_path) -> None:
