@@ -119,6 +119,27 @@ plot_predicted(
 )
 
 # %% [markdown]
+# ## What pretraining adds, and to what
+# The same people, paired: the network with random weights, and connectivity without a network.
+
+# %%
+WORDS = {True: "better than", False: "worse than", None: "not distinguishable from"}
+
+
+def compare(low: float, high: float, *, larger: bool = False) -> str:
+    """What an interval of a difference says; errors are better when smaller."""
+    return WORDS[None if low <= 0 <= high else (low > 0) == larger]
+
+
+for task, found, _ in outcome.tasks:
+    titles = {r.name: r.title for r in found}
+    print(f"\n{task.title}")
+    for r in found:
+        for name, gap in r.over.items():
+            word = compare(gap.low, gap.high, larger=task.measures[0].larger_is_better)
+            print(f"- {r.title} is {word} {titles[name]}: {gap}")
+
+# %% [markdown]
 # ## What the model is made of
 # Measured on real recordings by `python -m biojepa.fmri.studies NAME`: positions of the regions,
 # masks, normalisation, and an atlas that the model has not seen.
@@ -133,10 +154,12 @@ for name in ("positions", "sampler", "normalisation", "new_atlas"):
     for part in study.get("atlases", {"": study}).values():
         print(f"\n{name}: {part['probed']}")
         for row in part["rows"]:
-            print(
-                f"  {row['variant']}, {row['weights']} weights, {row['reading']}: "
-                f"MAE {row['mae']['point']:.2f}, r {row['r']:.2f}"
-            )
+            line = f"  {row['variant']}, {row['weights']} weights, {row['reading']}: "
+            line += f"MAE {row['mae']['point']:.2f}, r {row['r']:.2f}"
+            for key, other in (("over_random", "random weights"), ("over_first", "the first")):
+                if key in row:
+                    line += f"; {compare(row[key]['low'], row[key]['high'])} {other}"
+            print(line)
 
 # %% [markdown]
 # ## What it says, and what it does not
@@ -147,3 +170,11 @@ for _, _, verdict in outcome.tasks:
 print(outcome.overlap)
 for limit in outcome.limits:
     print("-", limit)
+
+# %% [markdown]
+# The benchmark on development fMRI and ABIDE, as `results/fmri` has it:
+
+# %%
+real = json.loads((RESULTS / "quick.json").read_text(encoding="utf-8"))
+for own in real["tasks"].values():
+    print(own["verdict"])

@@ -7,13 +7,17 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from biojepa.cli.main import COMMANDS
 from biojepa.data.simulate import simulate_ecg
 from biojepa.ecg.recipes import get_recipe
+from biojepa.eeg.recipes import get_recipe as eeg_recipe
+from biojepa.fmri.recipes import get_recipe as fmri_recipe
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+LINES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)  # ECG, EEG, fMRI
 
 
 def test_the_numbers_of_the_documents_are_those_of_the_results():
@@ -39,11 +43,40 @@ def test_the_ten_lines_of_the_readme_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     # the small preset trains for minutes; the lines are what is tested
     monkeypatch.setattr("biojepa.ecg.estimator.get_recipe", lambda name: get_recipe("tiny"))
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = LINES[0]
     assert len([line for line in code.splitlines() if line.strip()]) <= 12
     exec(compile(code, "README.md", "exec"), {})
     assert "[" in capsys.readouterr().out
     assert (tmp_path / "my_model" / "model.safetensors").is_file()
+
+
+def test_the_lines_on_eeg_run(tmp_path, monkeypatch, capsys):
+    mne = pytest.importorskip("mne")
+    rng = np.random.default_rng(0)
+    names = ["Fz", "C3", "Cz", "C4", "Pz"]
+    info = mne.create_info(names, 128.0, "eeg")
+    events = np.stack([300 * np.arange(24), np.zeros(24, int), 1 + np.arange(24) % 2], axis=1)
+    values = 1e-5 * rng.standard_normal((24, 5, 300))
+    epochs = mne.EpochsArray(values, info, events, verbose="error")
+    epochs.save(tmp_path / "my-epo.fif", verbose="error")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("biojepa.eeg.estimator.get_recipe", lambda _: eeg_recipe("tiny"))
+    kept: dict = {}
+    with mne.use_log_level("error"):
+        exec(compile(LINES[1], "README.md", "exec"), kept)
+    assert "Cz" in capsys.readouterr().out
+    assert kept["probabilities"].shape == (24, 2)
+
+
+def test_the_lines_on_fmri_run(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    for i in range(16):
+        np.save(tmp_path / f"run{i}.npy", rng.standard_normal((80 + i, 20)))
+    np.save(tmp_path / "ages.npy", rng.uniform(20, 80, 16))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("biojepa.fmri.estimator.get_recipe", lambda _: fmri_recipe("tiny"))
+    exec(compile(LINES[2], "README.md", "exec"), {})
+    assert len(capsys.readouterr().out.strip("[]\n").split()) == 16
 
 
 def test_every_command_of_the_readme_exists():

@@ -31,7 +31,8 @@ examples:
   biojepa embed my_run ecgs.npy --fs 500 --leads I,II,V1,V2,V3,V4,V5,V6 \\
       --units uV -o features.csv
   biojepa embed my_classifier holter.edf --probabilities -o features.csv
-  biojepa embed my_eeg_run my_eegs/ -o features.npz
+  biojepa embed my_eeg_run my_eegs/ -o features.npz --figure map.png \\
+      --labels labels.csv
   biojepa embed my_fmri_run my_series/ -o features.csv --tr 2
 In Python: ECGJEPA.from_pretrained("my_run").transform(["my_ecgs/"])"""
 CHUNK_VALUES = 8 << 20  # samples held at a time: 32 MB of float32
@@ -53,6 +54,10 @@ class Options:
     BrainVision, EEGLAB), folders, patterns or stores."""
     out: Annotated[str | None, option("FILE", short="-o")] = None
     """features.csv or features.npz."""
+    figure: Annotated[str | None, option("FILE.png")] = None
+    """Draw the rows on their two principal axes."""
+    labels: Annotated[str | None, option("FILE.csv")] = None
+    """Of the figure: record_id, patient_id and labels; colours by class and by subject."""
     pool: Annotated[str | None, option("NAME")] = None
     """mean_std, mean or register: how a recording's tokens become one row."""
     layer: Annotated[str | None, option("N,...")] = None
@@ -108,6 +113,8 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError("expected FILES: recordings, folders, patterns or stores")
     if options.batch_size < 1:
         raise UsageError(f"expected --batch-size of 1 or more, got {options.batch_size}")
+    if options.labels is not None and options.figure is None:
+        raise UsageError("expected --figure FILE.png with --labels, which the figure alone needs")
     out = Path(options.out)
     report = SkipReport(0)
     from biojepa.cli.models import model_kind
@@ -134,6 +141,10 @@ def run(argv: Sequence[str]) -> int:
         listing = out.with_name(out.stem + ".skipped.csv")
         report.to_csv(listing)
         say(f"{report}", f"all of them: {listing}")
+    if options.figure is not None:
+        from biojepa.cli.embed_figure import draw_map
+
+        draw_map(out, Path(options.figure), options.labels)
     return OK
 
 

@@ -30,7 +30,7 @@ from biojepa.data.edf_header import (
 )
 from biojepa.data.eeg_bids import take_bids
 from biojepa.data.eeg_table import read_eeg_table
-from biojepa.data.fif_chain import check_fif_chain
+from biojepa.data.fif_chain import check_fif_file
 from biojepa.data.mat_binary import HEADER_BYTES, is_mat5, read_mat5
 from biojepa.data.mat_hdf5 import SIGNATURE, read_mat73
 from biojepa.data.montage import clean_name
@@ -149,7 +149,7 @@ def read_eeg(
         _check_matlab(checked, where)
         read, options = mne.io.read_raw_eeglab, {}
     else:
-        check_fif_chain(checked)
+        check_fif_file(checked)
         read, options = mne.io.read_raw_fif, {}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -7,6 +7,7 @@ place may lead back, and MNE then follows the circle until memory is full.
 
 from __future__ import annotations
 
+import glob
 import gzip
 import struct
 import zlib
@@ -21,6 +22,26 @@ MAX_TAGS = 2_000_000  # ours: a day in buffers of a tenth of a second has 864,00
 MAX_BACK = 100  # ours: writers append, and each step back in a packed file unpacks it anew
 _POINTER, _DIRECTORY = 101, 102  # kinds of tags
 MAX_RATIO, RATIO_FREE_BYTES = 200, 64 << 20  # ours: recordings compress up to about 5 times
+
+
+def check_fif_file(path: Path) -> None:
+    """`check_fif_chain` of a file and of the further parts of its recording, which MNE reads along.
+
+    Parts are beside the first: `x_raw-1.fif` of `x_raw.fif`, `x_split-02_eeg.fif` of
+    `x_split-01_eeg.fif`.
+
+    Raises
+    ------
+    FormatError
+    """
+    stem, _, suffix = glob.escape(path.name).partition(".")
+    patterns = [f"{stem}-[0-9]*.{suffix}"]
+    before, split, after = stem.partition("split-")
+    if split:
+        patterns.append(f"{before}{split}[0-9]*{after.lstrip('0123456789')}.{suffix}")
+    further = {part for pattern in patterns for part in path.parent.glob(pattern)}
+    for part in [path, *sorted(further - {path})]:
+        check_fif_chain(part)
 
 
 def check_fif_chain(path: Path) -> None:

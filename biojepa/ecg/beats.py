@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
@@ -36,6 +36,7 @@ from biojepa.ecg.inputs import ECGInputs, OnMissing
 from biojepa.ecg.preprocess import ECGPreprocess
 from biojepa.ecg.pretrain import name_leads
 from biojepa.errors import ConfigError
+from biojepa.estimators.classifier import RecordClassifier
 from biojepa.estimators.labels import draw_seed
 from biojepa.estimators.per_class import PerClass
 from biojepa.estimators.probe import LinearProbe
@@ -186,7 +187,7 @@ class BeatFeatures(TransformerMixin, BaseEstimator):
         )
 
 
-class BeatClassifier(ClassifierMixin, BaseEstimator):
+class BeatClassifier(RecordClassifier):
     """Logistic regression or boosted trees on `BeatFeatures`.
 
     Parameters
@@ -207,7 +208,7 @@ class BeatClassifier(ClassifierMixin, BaseEstimator):
     ----------
     classes_ : ndarray, shape (K,), or list of K arrays [0, 1] for 0/1 columns
     features_ : BeatFeatures
-    model_ : LinearProbe or PerClass
+    probe_ : LinearProbe or PerClass
     n_features_in_ : int
         Channels.
     """
@@ -259,35 +260,17 @@ class BeatClassifier(ClassifierMixin, BaseEstimator):
         features = self.features_.fit_transform(X)
         self.n_features_in_ = self.features_.n_features_in_
         seed = draw_seed(self.random_state)
-        self.model_: LinearProbe | PerClass
+        self.probe_: LinearProbe | PerClass
         if self.model == "logistic":
-            self.model_ = LinearProbe(C=self.C, random_state=seed)
+            self.probe_ = LinearProbe(C=self.C, random_state=seed)
         else:
             trees = HistGradientBoostingClassifier(
                 max_iter=self.max_iter, learning_rate=self.learning_rate, early_stopping=False
             )
-            self.model_ = PerClass(trees, random_state=seed)
-        self.model_.fit(features, y)
-        self.classes_ = self.model_.classes_
+            self.probe_ = PerClass(trees, random_state=seed)
+        self.probe_.fit(features, y)
+        self.classes_ = self.probe_.classes_
         return self
-
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Log odds: (n,) for two classes, else (n, K)."""
-        return self.model_.decision_function(self._features(X))
-
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probability of each class, (n, K); of 1 in each column for 0/1 columns."""
-        return self.model_.predict_proba(self._features(X))
-
-    def predict(self, X: Any) -> NDArray:
-        """Classes (n,), or 0/1 columns (n, K)."""
-        return self.model_.predict(self._features(X))
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        tags.input_tags.three_d_array = True
-        return tags
 
     def _set(self, features: BeatFeatures) -> BeatFeatures:
         """The features with this estimator's present settings."""
@@ -295,5 +278,4 @@ class BeatClassifier(ClassifierMixin, BaseEstimator):
         return features.set_params(**{name: getattr(self, name) for name in names})
 
     def _features(self, X: Any) -> NDArray[np.float64]:
-        check_is_fitted(self)
         return self._set(self.features_).transform(X)

@@ -8,14 +8,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from biojepa.data.records import is_table
 from biojepa.ecg._classifier_file import FittedClassifier, read_classifier, write_classifier
-from biojepa.ecg._encoder import fresh_model, pretrained_of
+from biojepa.ecg._encoder import fresh_model
 from biojepa.ecg.estimator import ECGJEPA
 from biojepa.ecg.finetune import (
     fill_up,
@@ -30,6 +28,8 @@ from biojepa.ecg.inputs import OnMissing
 from biojepa.ecg.recipes import get_finetune_recipe, get_recipe
 from biojepa.engine.devices import resolve_device
 from biojepa.errors import ConfigError, DataError
+from biojepa.estimators.classifier import RecordClassifier
+from biojepa.estimators.encoder import pretrained_of
 from biojepa.estimators.features import check_pool
 from biojepa.estimators.labels import ClassWeight, check_class_weight, draw_seed, read_labels
 from biojepa.estimators.probe import LinearProbe
@@ -38,7 +38,7 @@ Mode = Literal["linear", "attentive", "finetune"]
 _SHARED = ("leads", "units", "on_missing", "pool", "layer", "scale", "precision", "verify")
 
 
-class ECGClassifier(ClassifierMixin, BaseEstimator):
+class ECGClassifier(RecordClassifier):
     """Classify ECG recordings with a pretrained encoder, or train one from scratch.
 
     Parameters
@@ -208,7 +208,7 @@ class ECGClassifier(ClassifierMixin, BaseEstimator):
             With what was expected, what came, and the fix.
         """
         self._check()
-        given = pretrained_of(self.encoder, verify=self.verify)
+        given = pretrained_of(self.encoder, ECGJEPA, verify=self.verify)
         reader = self._reader = ECGJEPA(preset=self.preset)
         if given is not None:
             reader.take(given)
@@ -245,25 +245,6 @@ class ECGClassifier(ClassifierMixin, BaseEstimator):
             self.missing_leads_ = tuple(sorted(inputs.missing))
         self.model_config_, self.preprocess_ = reader.model_config_, reader.preprocess_
         return self
-
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Log odds or logits: (n,) for two classes, else (n, K)."""
-        check_is_fitted(self)
-        if self.probe_ is not None:
-            return self.probe_.decision_function(self._features(X))
-        return self._code.decision(self._logits(X))
-
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probability of each class, (n, K); of 1 in each column for 0/1 columns."""
-        check_is_fitted(self)
-        if self.probe_ is not None:
-            return self.probe_.predict_proba(self._features(X))
-        return self._code.probabilities(self._logits(X))
-
-    def predict(self, X: Any) -> NDArray:
-        """Classes (n,), or 0/1 columns (n, K)."""
-        scores = self.decision_function(X)
-        return self._code.predict(scores)
 
     def save_pretrained(self, folder: str | PathLike) -> None:
         """Write a model folder: weights, preprocessing, leads, classes; no pickle.
@@ -314,12 +295,6 @@ class ECGClassifier(ClassifierMixin, BaseEstimator):
         estimator.model_config_, estimator.preprocess_ = model, fitted.preprocess
         estimator._code, estimator.classes_ = fitted.code, fitted.code.classes_
         return estimator
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        tags.input_tags.three_d_array = True
-        return tags
 
     def _check(self) -> None:
         if self.mode not in get_args(Mode):

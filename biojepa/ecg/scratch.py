@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -30,6 +28,7 @@ from biojepa.engine.devices import resolve_device
 from biojepa.engine.randomness import keyed_torch_rng
 from biojepa.engine.signals import Signals
 from biojepa.errors import ConfigError, DataError
+from biojepa.estimators.classifier import RecordClassifier
 from biojepa.estimators.labels import ClassWeight, draw_seed, read_labels
 from biojepa.layers.resnet1d import ResNet1d
 
@@ -62,7 +61,7 @@ class ECGResNet(CropAveraged):
         return self.resnet(values)
 
 
-class ResNetClassifier(ClassifierMixin, BaseEstimator):
+class ResNetClassifier(RecordClassifier):
     """Train a 1-D ResNet from random weights.
 
     Parameters
@@ -210,24 +209,6 @@ class ResNetClassifier(ClassifierMixin, BaseEstimator):
         self.network_, self.history_ = network, result.rows
         self._code, self.classes_ = code, code.classes_
         return self
-
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Logits: (n,) for two classes, else (n, K)."""
-        return self._code.decision(self._logits(X))
-
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probability of each class, (n, K); of 1 in each column for 0/1 columns."""
-        return self._code.probabilities(self._logits(X))
-
-    def predict(self, X: Any) -> NDArray:
-        """Classes (n,), or 0/1 columns (n, K)."""
-        return self._code.predict(self.decision_function(X))
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        tags.input_tags.three_d_array = True
-        return tags
 
     def _open(self, X: Any) -> Records:
         return open_records(X, fs=self.fs, channels=self.leads, units=self.units)

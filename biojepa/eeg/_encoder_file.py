@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from biojepa.eeg._published_folder import is_published, read_published
 from biojepa.eeg.config import EEGModelConfig
 from biojepa.eeg.model import build_jepa
 from biojepa.eeg.preprocess import EEGPreprocess
@@ -19,9 +20,10 @@ from biojepa.estimators.encoder_file import (
     save_encoder,
     stored_result,
 )
-from biojepa.estimators.saved import check_options, load_model
+from biojepa.estimators.saved import check_options, load_model, locate_model
 
 OPTIONS = {"preset": str, "pool": ("mean_std", "mean"), "layer": list}
+MAX_UNSEEN = 64  # layers of a predictor whose weights are not in the folder; published: 4
 _CONV = "encoder.feature_encoder."
 _BLOCKS = "encoder.contextual.transformer.layers."
 _PRED_BLOCKS = "predictor.transformer.layers."
@@ -53,14 +55,24 @@ def write_encoder(
 def read_encoder(
     folder: str | PathLike, *, verify: bool = True
 ) -> tuple[Pretrained, dict[str, Any]]:
-    """Read what `write_encoder` wrote: the model and its options.
+    """Read what `write_encoder` wrote, or published weights: the model and its options.
+
+    Parameters
+    ----------
+    folder : path or str
+        Model folder, shipped name or Hub id; of ours, or of braindecode's `SignalJEPA`.
+    verify : bool
+        Compare the hashes; published folders have none.
 
     Raises
     ------
     CheckpointError
         If it is absent, damaged, or not an EEG encoder.
     """
-    config, weights, training = load_model(folder, modality="eeg", kind="encoder", verify=verify)
+    path = locate_model(folder)
+    if is_published(path):
+        return read_published(path)
+    config, weights, training = load_model(path, modality="eeg", kind="encoder", verify=verify)
     where = str(folder)
     model, preprocess = read_settings(config, weights, where=where)
     options = check_options(config.get("estimator"), OPTIONS, where=where)
@@ -71,7 +83,7 @@ def read_encoder(
 
 
 def read_settings(
-    config: dict[str, Any], weights: dict[str, Tensor], *, where: str
+    config: dict[str, Any], weights: dict[str, Tensor], *, where: str, predictor: bool = True
 ) -> tuple[EEGModelConfig, EEGPreprocess]:
     """Architecture and preprocessing of a folder; sizes are compared before anything is built.
 
@@ -83,6 +95,8 @@ def read_settings(
         `encoder.*` and `predictor.*`.
     where : str
         The folder, for messages.
+    predictor : bool
+        Whether the folder has the weights of the predictor.
 
     Raises
     ------
@@ -100,7 +114,10 @@ def read_settings(
     check_sizes(said, weights, _PLACES, where=where)
     check_depth("conv", said["conv"], weights, _CONV, where=where)
     check_depth("depth", model.depth, weights, _BLOCKS, where=where)
-    check_depth("pred_depth", model.pred_depth, weights, _PRED_BLOCKS, where=where)
+    if predictor:
+        check_depth("pred_depth", model.pred_depth, weights, _PRED_BLOCKS, where=where)
+    elif model.pred_depth > MAX_UNSEEN:
+        raise CheckpointError(f"{where}: a predictor of {model.pred_depth} layers is not built")
     for i, (filters, kernel, _) in enumerate(model.conv, start=1):
         sizes = {"filters": filters, "kernel": kernel}
         key = f"{_CONV}{i}.0.weight"

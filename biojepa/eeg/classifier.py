@@ -9,16 +9,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from biojepa.data.montage import OnUnknown
 from biojepa.data.records import is_table
 from biojepa.eeg._classifier_file import FittedClassifier, read_classifier, write_classifier
 from biojepa.eeg._classifier_settings import Regime, check_settings, protocol_of
-from biojepa.eeg._encoder import pretrained_of, start_from
+from biojepa.eeg._encoder import start_from
 from biojepa.eeg.estimator import SignalJEPA
 from biojepa.eeg.finetune import channel_features, logits_of, make_network, train_network
 from biojepa.eeg.heads import Architecture, SignalClassifierNet
@@ -26,6 +24,8 @@ from biojepa.eeg.inputs import EEGInputs, only_part
 from biojepa.eeg.preprocess import Prepared
 from biojepa.engine.devices import resolve_device
 from biojepa.errors import DataError
+from biojepa.estimators.classifier import RecordClassifier
+from biojepa.estimators.encoder import pretrained_of
 from biojepa.estimators.labels import ClassWeight, draw_seed, read_labels
 from biojepa.estimators.probe import LinearProbe
 
@@ -34,7 +34,7 @@ __all__ = ["Regime", "SignalJEPAClassifier"]
 _SHARED = ("sfreq", "ch_names", "montage", "units", "on_unknown", "device", "verify")
 
 
-class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
+class SignalJEPAClassifier(RecordClassifier):
     """Classify EEG with a pretrained encoder, or train one from scratch.
 
     Parameters
@@ -202,7 +202,7 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         """
         check_settings(self)
         seed = draw_seed(self.random_state)
-        encoder = pretrained_of(self.encoder, verify=self.verify)
+        encoder = pretrained_of(self.encoder, SignalJEPA, verify=self.verify)
         reader = self._reader = SignalJEPA(preset=self.preset)
         table = self._table(X, reset=True)
         source = only_part(self._set()._open(table, reset=True).parts)
@@ -223,31 +223,10 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         if self.regime == "linear":
             probe = LinearProbe(C=self.C, class_weight=self.class_weight, random_state=seed)
             targets = labels if code.columns else code.classes[labels]
-            self.probe_ = probe.fit(self._features(records), targets)
+            self.probe_ = probe.fit(self._channels(records), targets)
         else:
             self._fit_network(records, labels, groups, seed)
         return self
-
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Log odds or logits: (n,) for two classes, else (n, K)."""
-        check_is_fitted(self)
-        records = self._records(X)
-        if self.probe_ is not None:
-            return self.probe_.decision_function(self._features(records))
-        return self._code.decision(self._logits(records))
-
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probability of each class, (n, K); of 1 in each column for 0/1 columns."""
-        check_is_fitted(self)
-        records = self._records(X)
-        if self.probe_ is not None:
-            return self.probe_.predict_proba(self._features(records))
-        return self._code.probabilities(self._logits(records))
-
-    def predict(self, X: Any) -> NDArray:
-        """Classes (n,), or 0/1 columns (n, K)."""
-        scores = self.decision_function(X)
-        return self._code.predict(scores)
 
     @property
     def spatial_filters_(self) -> NDArray[np.float32]:
@@ -298,15 +277,6 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         estimator.history_ = []
         return estimator
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        tags.input_tags.three_d_array = True
-        return tags
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "classes_")  # else MOABB binds a function that does not unpickle
-
     def _table(self, X: Any, *, reset: bool) -> Any:
         """A 2-D X after scikit-learn's own checks; anything else as it is."""
         if not is_table(X):
@@ -354,14 +324,18 @@ class SignalJEPAClassifier(ClassifierMixin, BaseEstimator):
         )
         self.network_, self.history_ = network, result.rows
 
-    def _features(self, records: list[Prepared]) -> NDArray[np.float32]:
+    def _features(self, X: Any) -> NDArray[np.float32]:
+        return self._channels(self._records(X))
+
+    def _channels(self, records: list[Prepared]) -> NDArray[np.float32]:
         """Tokens of each channel averaged over time, side by side, (n, C D)."""
         return channel_features(
             self._reader.jepa_, records, self._xyz(), local=self.architecture == "post-local"
         )
 
-    def _logits(self, records: list[Prepared]) -> NDArray[np.float32]:
+    def _logits(self, X: Any) -> NDArray[np.float32]:
         assert self.network_ is not None
+        records = self._records(X)
         network = self.network_.to(resolve_device(self.device)).eval()
         logits = logits_of(network, records, self._xyz())
         network.to("cpu")

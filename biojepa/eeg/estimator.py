@@ -245,7 +245,8 @@ class SignalJEPA(JEPAEstimator):
     def from_pretrained(cls, folder: str | PathLike, *, verify: bool = True) -> SignalJEPA:
         """Load a model folder, a shipped model by name, or one from the Hub by id.
 
-        Set `sfreq`, `ch_names` and `units` of your own arrays with `set_params`.
+        Weights of braindecode's `SignalJEPA` ("braindecode/signal-jepa") come with the published
+        preprocessing. Set `sfreq`, `ch_names` and `units` of your own arrays with `set_params`.
 
         Raises
         ------

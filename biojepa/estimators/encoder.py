@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import Any
+from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
@@ -48,6 +49,7 @@ class JEPAEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     training_: dict[str, Any]
     history_: list[dict[str, float]]
     pretrained: Callable[[], Any]
+    from_pretrained: ClassVar[Callable[..., Any]]
 
     def save_pretrained(self, folder: str | PathLike) -> None:
         """Write a model folder: weights, preprocessing, channels, what it has seen; no pickle.
@@ -123,3 +125,47 @@ class JEPAEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         warmup = round(base.warmup_steps * steps / base.steps)
         seed = draw_seed(self.random_state)
         return replace(base, **changes, warmup_steps=warmup, seed=seed, device=self.device)
+
+
+def pretrained_of(encoder: Any, kind: type[JEPAEstimator], *, verify: bool) -> Any:
+    """What a predictor's `encoder=` stands for: the `Pretrained` of the modality, None for none.
+
+    Parameters
+    ----------
+    encoder : str, path, FrozenEstimator or None
+    kind : type
+        The estimator that it has to be of.
+    verify : bool
+        Compare checksums of a model folder.
+
+    Raises
+    ------
+    ConfigError
+        If it holds no fitted estimator of this kind, or one that `clone` would un-fit.
+    CheckpointError
+        If the model folder cannot be read.
+    """
+    name = kind.__name__
+    if encoder is None:
+        return None
+    if isinstance(encoder, kind):
+        raise ConfigError(
+            f"expected encoder=FrozenEstimator(...), a model folder or a shipped name, got a bare "
+            f"{name}, which scikit-learn's clone would un-fit: pass FrozenEstimator(encoder) (from "
+            "sklearn.frozen) of the fitted one, or encoder.save_pretrained(folder) and the folder"
+        )
+    if isinstance(encoder, FrozenEstimator):
+        fitted = encoder.estimator
+        if not isinstance(fitted, kind):
+            raise ConfigError(
+                f"expected FrozenEstimator of a fitted {name}, got one of {type(fitted).__name__}"
+            )
+        check_is_fitted(fitted)
+    elif isinstance(encoder, str | PathLike):
+        fitted = kind.from_pretrained(encoder, verify=verify)
+    else:
+        raise ConfigError(
+            f"expected encoder= a model folder, a shipped name, FrozenEstimator(fitted_"
+            f"{name.lower()}) or None, got {type(encoder).__name__}"
+        )
+    return fitted.pretrained()

@@ -21,13 +21,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
 
 from biojepa.data.records import open_records
 from biojepa.errors import ConfigError, DataError
+from biojepa.estimators.classifier import RecordClassifier
 from biojepa.estimators.labels import draw_seed
 from biojepa.estimators.ridge import RidgeProbe
 from biojepa.extras import require
@@ -36,7 +34,7 @@ MODULE = "aeon.transformations.collection.convolution_based"
 SHORTEST = 10  # samples that MultiRocket needs
 
 
-class RocketClassifier(ClassifierMixin, BaseEstimator):
+class RocketClassifier(RecordClassifier):
     """Hydra and MultiRocket features, scaled, with a ridge classifier.
 
     Parameters
@@ -134,26 +132,7 @@ class RocketClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = self.probe_.classes_
         return self
 
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Log odds: (n,) for two classes, else (n, K)."""
-        return self.probe_.decision_function(self._features(X))
-
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probability of each class, (n, K); of 1 in each column for 0/1 columns."""
-        return self.probe_.predict_proba(self._features(X))
-
-    def predict(self, X: Any) -> NDArray:
-        """Classes (n,), or 0/1 columns (n, K)."""
-        return self.probe_.predict(self._features(X))
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        tags.input_tags.three_d_array = True
-        return tags
-
     def _features(self, X: Any) -> NDArray[np.float64]:
-        check_is_fitted(self)
         signals = self._signals(X)
         return self._scaled(self._counts(signals), self.multirocket_.transform(signals))
 

@@ -179,6 +179,14 @@ def _task(task: Task, rows: Sequence[TaskRow]) -> list[str]:
     if task.note:
         parts.append(html.paragraph(task.note, style="note"))
     parts += [html.table(head, lines), html.picture(figure, what=task.title, caption=caption)]
+    titles = {r.name: r.title for r in rows}
+    pairs = [
+        f"{r.title}, less {titles[name]}: {_interval(gap, '+.3f')}"
+        for r in rows
+        for name, gap in r.over.items()
+    ]
+    if pairs:
+        parts += [html.paragraph("Other paired differences:"), html.bullets(pairs)]
     parts.append(html.paragraph(task.protocol.text, style="note"))
     return parts
 

@@ -10,7 +10,7 @@ Letters: n records, C columns.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -116,6 +116,8 @@ class TaskRow:
         Whether somebody who is judged was seen, without labels, in pretraining.
     predictions : ndarray, shape (n_test,)
         Mean over seeds, first column; in the order of `protocol.test`.
+    over : dict of str to BootstrapResult
+        First measure above that of other rows, by their names; paired.
     """
 
     name: str
@@ -131,6 +133,7 @@ class TaskRow:
     cpu_minutes: float
     transductive: bool
     predictions: Floats
+    over: dict[str, BootstrapResult] = field(default_factory=dict)
 
     def numbers(self) -> dict[str, Any]:
         """As plain values for JSON."""
@@ -140,6 +143,7 @@ class TaskRow:
             **{key: getattr(self, key) for key in plain},
             "value": self.value.summary(),
             "difference": None if self.difference is None else self.difference.summary(),
+            "over": {name: gap.summary() for name, gap in self.over.items()},
         }
 
 
@@ -149,6 +153,7 @@ def task_table(
     scores: Mapping[str, Mapping[int, Scores]],
     *,
     transductive: Sequence[str] = (),
+    contrasts: Sequence[tuple[str, str]] = (),
     n_resamples: int = 1000,
     random_state: int = 0,
 ) -> list[TaskRow]:
@@ -162,6 +167,8 @@ def task_table(
         Rows without scores are left out.
     transductive : sequence of str
         Rows whose pretraining has seen those who are judged.
+    contrasts : sequence of (str, str)
+        A row and another that it is set against, beside the strongest baseline.
     n_resamples : int
         Of subjects, and of permutations.
     random_state : int
@@ -223,6 +230,11 @@ def task_table(
                 cpu_minutes=float(np.mean([s.cpu_s for s in spent])) / 60,
                 transductive=row.name in transductive,
                 predictions=np.mean([s[:, 0] for s in own], axis=0),
+                over={
+                    name: bootstrap_seeds(y, own, runs[name], **options)
+                    for one, name in contrasts
+                    if one == row.name and name in runs
+                },
             )
         )
     return results

@@ -21,11 +21,11 @@ from biojepa.engine.devices import resolve_device
 from biojepa.engine.supervised import SupervisedLoss
 from biojepa.engine.train import TrainResult
 from biojepa.errors import ConfigError, DataError
+from biojepa.estimators.encoder import pretrained_of
 from biojepa.estimators.features import check_pool
-from biojepa.fmri._encoder_file import read_encoder
 from biojepa.fmri.atlas import table_of
 from biojepa.fmri.estimator import BrainJEPA
-from biojepa.fmri.finetune import head_training, run_outputs, train_net
+from biojepa.fmri.finetune import head_training, run_outputs, start_from_probe, train_net
 from biojepa.fmri.gradients import BrainGradients
 from biojepa.fmri.heads import BrainNet, Head, make_net
 from biojepa.fmri.model import build_jepa
@@ -51,7 +51,7 @@ class BrainPredictor(BaseEstimator):
     gradients: ArrayLike | str | PathLike | BrainGradients | None
     normalise: Normalise | None
     pool: str
-    layer: int | Sequence[int]
+    layer: int | Sequence[int] | str
     steps: int | None
     batch_size: int | None
     lr: float | None
@@ -120,7 +120,7 @@ class BrainPredictor(BaseEstimator):
     def _open_reader(self, X: Any, seed: int) -> tuple[BrainJEPA, Any]:
         """The encoder's estimator, and X after scikit-learn's checks if it is a table."""
         table = self._table(X, reset=True)
-        given = self._pretrained()
+        given = pretrained_of(self.encoder, BrainJEPA, verify=self.verify)
         reader = self._reader = BrainJEPA(preset=self.preset)
         if given is not None:
             reader.take(given)
@@ -139,32 +139,6 @@ class BrainPredictor(BaseEstimator):
         # an atlas that is new to the encoder keeps the gradients of these runs
         reader.atlases_ = tuple(reader._inputs(table).atlases)
         return reader, table
-
-    def _pretrained(self) -> Pretrained | None:
-        """What `encoder=` stands for; None for random weights."""
-        encoder = self.encoder
-        if encoder is None:
-            return None
-        if isinstance(encoder, BrainJEPA):
-            raise ConfigError(
-                "expected encoder=FrozenEstimator(...), or a model folder, got a bare BrainJEPA, "
-                "which scikit-learn's clone would un-fit: pass FrozenEstimator(encoder) (from "
-                "sklearn.frozen) of the fitted one, or encoder.save_pretrained(folder) and the "
-                "folder"
-            )
-        if isinstance(encoder, FrozenEstimator):
-            if not isinstance(encoder.estimator, BrainJEPA):
-                raise ConfigError(
-                    "expected FrozenEstimator of a fitted BrainJEPA, got one of "
-                    f"{type(encoder.estimator).__name__}"
-                )
-            return encoder.estimator.pretrained()
-        if isinstance(encoder, str | PathLike):
-            return read_encoder(encoder, verify=self.verify)[0]
-        raise ConfigError(
-            "expected encoder= a model folder, FrozenEstimator(fitted_brainjepa) or None, got "
-            f"{type(encoder).__name__}"
-        )
 
     def _table(self, X: Any, *, reset: bool) -> Any:
         """A 2-D X after scikit-learn's own checks; anything else as it is."""
@@ -229,6 +203,8 @@ class BrainPredictor(BaseEstimator):
             drop_path=0.0 if recipe.frozen else drop_path,
             seed=seed,
         )
+        if net.head == "connectivity":
+            start_from_probe(net, runs, labels, loss=loss)
         config = head_training(
             recipe,
             len(runs),

@@ -21,13 +21,21 @@ from biojepa.evaluation.spent import Spent
 from biojepa.evaluation.task_report import TaskOutcome, write_task_outcome
 from biojepa.evaluation.tasks import TaskRow, task_table, task_verdict
 from biojepa.fmri.benchmark_encoders import Encoders
-from biojepa.fmri.benchmark_rows import HEADLINE, TRAINED, RowMaker, choose_rows
+from biojepa.fmri.benchmark_rows import HEAD_STEPS, HEADLINE, TRAINED, RowMaker, choose_rows
 from biojepa.fmri.benchmark_tasks import BrainTask, held_out, make_tasks
 from biojepa.fmri.cohort import BrainCohort
 from biojepa.plotting.predicted import plot_predicted
 
 Say = Callable[[str], None]
 PICTURED = ("confounds", "fc-ridge", "random-init", "jepa-linear", "jepa-finetune", "fc-jepa")
+CONTRASTS = (  # what pretraining, and what the network, adds to what
+    ("jepa-pooled", "random-pooled"),
+    ("jepa-linear", "random-init"),
+    ("jepa-linear", "fc-ridge"),
+    ("jepa-finetune", "jepa-linear"),
+    ("fc-jepa", "fc-random"),
+    ("fc-jepa", "fc-ridge"),
+)
 PRETRAINED = ("jepa-pooled", "jepa-linear", *TRAINED, "fc-jepa")
 
 
@@ -45,7 +53,7 @@ class BenchmarkSettings:
     steps : int or None
         Of pretraining, in place of the preset's.
     head_steps : int or None
-        Of networks trained on labels, in place of their own.
+        Of networks trained on labels; None for fifty passes over the runs.
     trained_tasks : tuple of str or None
         Ends of the names of the tasks that networks are trained for; None for all.
     transductive : bool
@@ -58,7 +66,7 @@ class BenchmarkSettings:
     n_seeds: int = 3
     preset: str = "small"
     steps: int | None = None
-    head_steps: int | None = None
+    head_steps: int | None = HEAD_STEPS
     trained_tasks: tuple[str, ...] | None = ("age", "adult")
     transductive: bool = False
     n_resamples: int = 1000
@@ -66,7 +74,7 @@ class BenchmarkSettings:
     @classmethod
     def quick(cls) -> BenchmarkSettings:
         """A quarter of an hour on two cores: one seed, short training on labels, of age alone."""
-        return cls(n_seeds=1, steps=120, head_steps=40, trained_tasks=("age",))
+        return cls(n_seeds=1, steps=120, trained_tasks=("age",))
 
 
 def run_benchmark(
@@ -126,7 +134,12 @@ def run_benchmark(
         earlier += kept
         seen = PRETRAINED if settings.transductive else ()
         table = task_table(
-            own.task, rows, scores, transductive=seen, n_resamples=settings.n_resamples
+            own.task,
+            rows,
+            scores,
+            transductive=seen,
+            contrasts=CONTRASTS,
+            n_resamples=settings.n_resamples,
         )
         found.append((own.task, table, task_verdict(own.task, table, HEADLINE)))
         say(f"  {found[-1][2]}")

@@ -41,6 +41,7 @@ from biojepa.fmri.benchmark_baselines import (
 from biojepa.fmri.benchmark_encoders import Encoders
 from biojepa.fmri.benchmark_tasks import BrainTask
 from biojepa.fmri.classifier import BrainClassifier
+from biojepa.fmri.heads import Head
 from biojepa.fmri.recipes import get_recipe
 from biojepa.fmri.region_features import Reading
 from biojepa.fmri.regressor import BrainRegressor
@@ -50,6 +51,9 @@ Read = Callable[[Places], Floats]
 # fixed by `python -m biojepa.fmri.small_budget` on people that no table scores; a test compares
 READING: Reading = "connectivity"
 LAYERS = "all"
+# fixed by `python -m biojepa.fmri.head_budget` on the same people; a test compares
+TUNED_HEAD: Head = "connectivity"
+HEAD_STEPS = 40  # of networks trained on labels, as there
 HEADLINE = ("fc-jepa", "jepa-linear")  # of which verdicts speak: fixed before anything was scored
 # name, title, kind; in the order of the table
 ROWS: tuple[tuple[str, str, Kind], ...] = (
@@ -179,7 +183,9 @@ class RowMaker:
             return {}
         own: dict[str, Any] = {"encoders": self.encoders.settings}
         own |= {"reading": READING, "layers": LAYERS}
-        return own | ({"head_steps": self.head_steps} if name in TRAINED else {})
+        if name in TRAINED:
+            own |= {"head_steps": self.head_steps}
+        return own | ({"head": TUNED_HEAD} if name == "jepa-finetune" else {})
 
     def _chance(self, seed: int, X: Places) -> Any:
         if self.own.numbers:
@@ -248,6 +254,7 @@ class RowMaker:
     def _network(self, mode: str, seed: int, X: Places) -> _Network:
         encoder = FrozenEstimator(self.encoders.pretrained(seed, self._held(X)))
         options: dict[str, Any] = {"mode": mode, "steps": self.head_steps, "random_state": seed}
+        options |= {"head": TUNED_HEAD} if mode == "finetune" else {}
         make = BrainRegressor if self.own.numbers else BrainClassifier
         return _Network(make(encoder=encoder, **options), self.own)
 

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
 
+from biojepa.estimators.classifier import RecordClassifier
 from biojepa.estimators.labels import (
     ClassWeight,
     check_class_weight,
@@ -28,7 +26,7 @@ from biojepa.fmri.preprocess import Normalise
 from biojepa.fmri.records import Orientation
 
 
-class BrainClassifier(ClassifierMixin, BrainPredictor):
+class BrainClassifier(RecordClassifier, BrainPredictor):
     """Classify fMRI runs with a pretrained encoder, or train one from scratch.
 
     Parameters
@@ -40,8 +38,9 @@ class BrainClassifier(ClassifierMixin, BrainPredictor):
     mode : {"linear", "attentive", "finetune"}
         Pooled features of the frozen encoder and logistic regression; the frozen encoder and a
         one-query attention head; or all weights, those of a copy of the encoder.
-    head : {"attentive", "mean"}, optional
-        Of the last two modes; "mean" (the published one) for `mode="finetune"`.
+    head : {"attentive", "mean", "connectivity"}, optional
+        Of the last two modes; "mean" (the published one) for `mode="finetune"`. "connectivity"
+        reads how the tokens of regions go together, and starts as ridge regression.
     preset : {"small", "tiny", "paper", "paper-s", "paper-b", "paper-l"}
         Of a new model, if `encoder` is None.
     tr, regions, orientation, gradients, normalise
@@ -110,7 +109,7 @@ class BrainClassifier(ClassifierMixin, BrainPredictor):
         gradients: ArrayLike | str | PathLike | BrainGradients | None = None,
         normalise: Normalise | None = None,
         pool: str = "mean_std",
-        layer: int | Sequence[int] = -1,
+        layer: int | Sequence[int] | str = -1,
         C: float = 0.01,
         steps: int | None = None,
         batch_size: int | None = None,
@@ -202,26 +201,5 @@ class BrainClassifier(ClassifierMixin, BrainPredictor):
         )
         return self
 
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Log odds or logits: (n,) for two classes, else (n, K)."""
-        check_is_fitted(self)
-        if self.probe_ is not None:
-            return self.probe_.decision_function(self._features(X))
-        return self._code.decision(self._outputs(X))
-
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probability of each class, (n, K); of 1 in each column for 0/1 columns."""
-        check_is_fitted(self)
-        if self.probe_ is not None:
-            return self.probe_.predict_proba(self._features(X))
-        return self._code.probabilities(self._outputs(X))
-
-    def predict(self, X: Any) -> NDArray:
-        """Classes (n,), or 0/1 columns (n, K)."""
-        scores = self.decision_function(X)
-        return self._code.predict(scores)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
+    def _logits(self, X: Any) -> NDArray[np.float32]:
+        return self._outputs(X)

@@ -8,13 +8,14 @@ Letters: R regions, T frames, K outputs.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from biojepa.engine.config import TrainConfig
@@ -24,6 +25,8 @@ from biojepa.engine.signals import Signals
 from biojepa.engine.supervised import SupervisedHead, SupervisedLoss
 from biojepa.engine.train import TrainResult, train
 from biojepa.estimators.features import LEAST_BATCH, Prepared, windows_of
+from biojepa.estimators.ridge import RidgeProbe as RidgeClassifier
+from biojepa.estimators.ridge_probe import RidgeProbe as RidgeRegressor
 from biojepa.fmri.heads import BrainNet
 from biojepa.fmri.pretrain import MIN_PATCHES
 from biojepa.fmri.recipes import HeadRecipe
@@ -138,11 +141,42 @@ def train_net(
     return result
 
 
+def start_from_probe(
+    net: BrainNet, runs: Sequence[Prepared], labels: NDArray, *, loss: SupervisedLoss
+) -> None:
+    """Start a head on pairs of regions as ridge regression on the encoder as it is.
+
+    Parameters
+    ----------
+    net : BrainNet
+        With `head="connectivity"`; changed in place.
+    runs : sequence of (ndarray (R, T), ndarray of bool (R,))
+        Of the training.
+    labels : ndarray, shape (n,) or (n, K)
+    loss : {"ce", "bce", "mse"}
+        What the labels are. For classes, each against the rest; class weights count in training.
+    """
+    features = run_outputs(net, runs, read=net.read_pairs).astype(np.float64)
+    if loss == "mse":
+        probe = RidgeRegressor().fit(features, labels.astype(np.float64))
+        net.pairs.start(*(probe.export_state()[k] for k in ("mean", "std", "coef", "intercept")))
+        return
+    columns = np.eye(net.n_outputs)[labels] if loss == "ce" else labels
+    scaler = StandardScaler().fit(features)
+    ridge = RidgeClassifier().fit(scaler.transform(features), columns)
+    share = 0.5 if loss == "ce" and net.n_outputs == 2 else 1.0  # two logits make up the log odds
+    net.pairs.start(scaler.mean_, scaler.scale_, share * ridge.coef_, share * ridge.intercept_)
+
+
 def run_outputs(
-    net: BrainNet, runs: Sequence[Prepared], *, device: str = "cpu"
+    net: BrainNet,
+    runs: Sequence[Prepared],
+    *,
+    device: str = "cpu",
+    read: Callable[[Signals], Tensor] | None = None,
 ) -> NDArray[np.float32]:
-    """Outputs (n, K) of whole runs: the mean over the windows of each."""
-    sums = np.zeros((len(runs), net.n_outputs), dtype=np.float64)
+    """Outputs (n, K) of whole runs, or what `read` makes of them: the mean over their windows."""
+    found: list[NDArray[np.float64]] = []
     counts = np.zeros(len(runs))
     waiting: dict[tuple[int, bool], list[tuple[int, Signals]]] = {}
 
@@ -152,9 +186,11 @@ def run_outputs(
         if rows[0].valid is not None:
             valid = torch.stack([s.valid for s in rows if s.valid is not None])
         x = Signals(torch.stack([s.values for s in rows]), valid=valid)
-        outputs = net(x.to(device)).float().cpu().numpy()
+        outputs = (read or net)(x.to(device)).float().cpu().numpy()
+        if not found:
+            found.append(np.zeros((len(runs), outputs.shape[1])))
         for (index, _), row in zip(group, outputs, strict=False):
-            sums[index] += row
+            found[0][index] += row
             counts[index] += 1
         group.clear()
 
@@ -172,7 +208,7 @@ def run_outputs(
             if group:
                 run(group)
     net.to(before)
-    return (sums / counts[:, None]).astype(np.float32)
+    return (found[0] / counts[:, None]).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -27,22 +27,13 @@ from biojepa.data._paths import file_size, read_bytes, shown
 from biojepa.data.recording import Recording
 from biojepa.errors import DataError, FormatError, PlausibilityWarning
 from biojepa.extras import require
+from biojepa.fmri._foreign import refused_on_damage
 from biojepa.fmri.preprocess import HUGE, check_tr
 
 DEFAULT_MAX_BYTES = 4 << 30
 MAX_RATIO, RATIO_FREE_BYTES = 200, 64 << 20  # ours: BOLD compresses 1.5 to 4 times, masked ones 20
 _BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
 _NOWHERE = np.full(3, np.nan)
-UNREADABLE: tuple[type[Exception], ...] = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    IndexError,
-    TypeError,
-    zlib.error,
-)
-UNREADABLE += (struct.error, OverflowError, AttributeError)
 
 
 def read_volume(
@@ -106,13 +97,10 @@ def read_volume(
     masker = maskers.NiftiLabelsMasker(
         labels_img=str(labels), mask_img=None if mask is None else str(mask), reports=False
     )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # lost labels are named below
-            series = masker.fit_transform(str(path), confounds=confounds, sample_mask=kept)
-            wanted = _label_values(labels) if names is None else list(names)
-    except UNREADABLE as error:
-        raise FormatError(f"{where}: cannot be read with this atlas: {error}") from error
+    with warnings.catch_warnings(), refused_on_damage(where, "an image that meets the atlas"):
+        warnings.simplefilter("ignore")  # lost labels are named below
+        series = masker.fit_transform(str(path), confounds=confounds, sample_mask=kept)
+        wanted = _label_values(labels) if names is None else list(names)
     found = {int(value): i for i, value in masker.region_ids_.items() if value != "background"}
     values = np.full((len(wanted), len(series)), np.nan)
     for row, value in zip(values, wanted, strict=True):
@@ -152,11 +140,9 @@ def region_centres(
     if len(check_nifti(labels)[0]) != 3:
         raise FormatError(f"{where}: expected a 3-D label image of an atlas")
     nibabel = require("nibabel", "fmri", why="read an atlas")
-    try:
+    with refused_on_damage(where, "a label image"):
         image = nibabel.load(labels)
         grid = np.asarray(image.get_fdata(dtype=np.float32))
-    except (*UNREADABLE, nibabel.filebasedimages.ImageFileError) as error:
-        raise FormatError(f"{where}: expected a label image, it is damaged: {error}") from error
     wanted = np.unique(grid[grid > 0]).tolist() if values is None else list(values)
     middles = [
         np.argwhere(grid == v).mean(axis=0) if (grid == v).any() else _NOWHERE for v in wanted

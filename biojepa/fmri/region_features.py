@@ -4,10 +4,9 @@ The mean over all tokens loses what tells people apart: which regions behave ali
 runs of one atlas keep it:
 
 - "region": the mean over time of each region's tokens, R x D numbers a layer;
-- "connectivity": the correlation of the regions' token sequences, R (R - 1) / 2 numbers a layer. A
-  token is centred over time within its region, so that positions, which never change, drop out.
-  It is functional connectivity in the space of the tokens, and with untrained weights close to the
-  ordinary one: random weights are the control that matters here.
+- "connectivity": the correlation of the regions' token sequences (`token_connectivity`),
+  R (R - 1) / 2 numbers a layer. With untrained weights it is close to functional connectivity:
+  random weights are the control that matters here.
 
 Letters: n runs, R regions, t time patches, D width.
 """
@@ -27,9 +26,9 @@ from biojepa.errors import ConfigError, DataError
 from biojepa.estimators.features import windows_of
 from biojepa.fmri.estimator import BrainJEPA
 from biojepa.fmri.pretrain import MIN_PATCHES
+from biojepa.fmri.token_connectivity import centred, token_connectivity
 
 Reading = Literal["region", "connectivity"]
-CLOSE_TO_ONE = 1 - 1e-6  # a correlation of exactly 1 has no Fisher z
 
 
 def region_features(
@@ -85,25 +84,15 @@ def region_features(
                 )
                 R = x.values.shape[1]
                 tokens = torch.stack([out[0].view(R, -1, config.dim) for out in outputs])
-                parts.append(_centred(tokens) if reading == "connectivity" else tokens)
+                parts.append(centred(tokens) if reading == "connectivity" else tokens)
             rows.append(_read(torch.cat(parts, dim=2), torch.from_numpy(run.valid), reading))
     return np.stack(rows)
 
 
-def _centred(tokens: Tensor) -> Tensor:
-    """Without each region's mean over the window: windows differ in their positions."""
-    return tokens - tokens.mean(dim=2, keepdim=True)
-
-
 def _read(tokens: Tensor, valid: Tensor, reading: Reading) -> NDArray[np.float32]:
     """One run's features from tokens (L, R, t, D)."""
-    L, R = tokens.shape[:2]
-    tokens = tokens * valid[None, :, None, None]
     if reading == "region":
-        return tokens.mean(dim=2).reshape(-1).numpy().astype(np.float32)
-    flat = tokens.reshape(L, R, -1)
-    norm = flat.norm(dim=2, keepdim=True)
-    unit = flat / torch.where(norm > 0, norm, torch.ones_like(norm))
-    above = torch.triu_indices(R, R, 1)
-    r = (unit @ unit.transpose(1, 2))[:, above[0], above[1]]
-    return torch.atanh(r.clamp(-CLOSE_TO_ONE, CLOSE_TO_ONE)).reshape(-1).numpy().astype(np.float32)
+        own = (tokens * valid[None, :, None, None]).mean(dim=2)
+    else:
+        own = token_connectivity(tokens, valid[None, :, None])
+    return own.reshape(-1).numpy().astype(np.float32)

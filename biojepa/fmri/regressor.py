@@ -73,7 +73,7 @@ class BrainRegressor(RegressorMixin, BrainPredictor):
         gradients: ArrayLike | str | PathLike | BrainGradients | None = None,
         normalise: Normalise | None = None,
         pool: str = "mean_std",
-        layer: int | Sequence[int] = -1,
+        layer: int | Sequence[int] | str = -1,
         alpha: float | None = None,
         steps: int | None = None,
         batch_size: int | None = None,

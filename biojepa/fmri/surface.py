@@ -18,8 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from biojepa.data._paths import shown
 from biojepa.errors import DataError, FormatError
 from biojepa.extras import require
+from biojepa.fmri._foreign import refused_on_damage
 from biojepa.fmri.gifti import read_gifti, read_label_table
-from biojepa.fmri.images import DEFAULT_MAX_BYTES, UNREADABLE, check_nifti
+from biojepa.fmri.images import DEFAULT_MAX_BYTES, check_nifti
 
 SERIES = (".dtseries.nii", ".func.gii")  # of vertices, which need a parcellation
 PARCELS = ".ptseries.nii"
@@ -137,30 +138,33 @@ def read_vertex_labels(
 
 def _read_cifti(path: Path, max_bytes: int) -> tuple[NDArray, list[str] | None, float | None]:
     """Series (T, columns), names of parcels, and the repetition time in seconds."""
-    where = shown(path)
-    check_nifti(path, max_bytes=max_bytes)
-    nibabel = require("nibabel", "fmri", why="read CIFTI files")
-    try:
-        image = nibabel.load(path)
-        data = np.asarray(image.get_fdata(dtype=np.float32))
+    image, data = _open_cifti(path, max_bytes)
+    with refused_on_damage(shown(path), "a CIFTI series"):
         series, columns = (image.header.get_axis(i) for i in range(2))
-        tr = float(series.step) if hasattr(series, "step") else None
-        seconds = getattr(series, "unit", "SECOND") == "SECOND"
-        names = [str(n) for n in columns.name] if hasattr(columns, "voxels") else None
-    except (*UNREADABLE, nibabel.filebasedimages.ImageFileError) as error:
-        raise FormatError(f"{where}: expected a CIFTI series, it is damaged: {error}") from error
+    tr = float(series.step) if hasattr(series, "step") else None
+    seconds = getattr(series, "unit", "SECOND") == "SECOND"
+    names = [str(n) for n in columns.name] if hasattr(columns, "voxels") else None
     return data, names, tr if seconds else None
 
 
 def _read_dlabel(path: Path, max_bytes: int) -> tuple[NDArray[np.float32], dict[int, str]]:
+    image, data = _open_cifti(path, max_bytes)
+    with refused_on_damage(shown(path), "CIFTI labels"):
+        axis = image.header.get_axis(0)
+    tables = getattr(axis, "label", None)
+    if tables is None or len(tables) != 1:
+        raise FormatError(f"{shown(path)}: expected one map of CIFTI labels")
+    return data, {int(value): str(name) for value, (name, _) in tables[0].items()}
+
+
+def _open_cifti(path: Path, max_bytes: int) -> tuple[Any, NDArray[np.float32]]:
+    """An image of CIFTI, and its numbers (rows, columns)."""
     where = shown(path)
     check_nifti(path, max_bytes=max_bytes)
     nibabel = require("nibabel", "fmri", why="read CIFTI files")
-    try:
+    with refused_on_damage(where, "a CIFTI file"):
         image = nibabel.load(path)
-        data: Any = np.asarray(image.get_fdata(dtype=np.float32))
-        table = image.header.get_axis(0).label[0]
-        names = {int(value): str(name) for value, (name, _) in table.items()}
-    except (*UNREADABLE, nibabel.filebasedimages.ImageFileError) as error:
-        raise FormatError(f"{where}: expected CIFTI labels, it is damaged: {error}") from error
-    return data, names
+        data = np.asarray(image.get_fdata(dtype=np.float32))
+    if not isinstance(image, nibabel.Cifti2Image) or data.ndim != 2:
+        raise FormatError(f"{where}: expected a CIFTI file of two axes, got {type(image).__name__}")
+    return image, data

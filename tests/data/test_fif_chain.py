@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from biojepa.data.eeg_reader import read_eeg
-from biojepa.data.fif_chain import check_fif_chain
+from biojepa.data.fif_chain import check_fif_chain, check_fif_file
 from biojepa.errors import FormatError
 from tests.conftest import real_data
 from tests.data.eeg_factory import write_fif
@@ -107,6 +107,20 @@ def test_a_packed_file_that_is_damaged_or_a_bomb_is_refused(tmp_path) -> None:
     path.write_bytes(gzip.compress(chain(70 * MB)))
     with pytest.raises(FormatError, match="is not unpacked"):
         check_fif_chain(path)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("x_raw.fif", "x_raw-1.fif"), ("s_split-01_eeg.fif", "s_split-02_eeg.fif")],
+)
+def test_further_parts_of_a_recording_are_walked_too(tmp_path, first, second) -> None:
+    for name in (first, "other_raw.fif", "x_raw-eve.fif"):
+        (tmp_path / name).write_bytes(chain(0, -1))
+    (tmp_path / "other_raw-1.fif").write_bytes(chain(START))
+    check_fif_file(tmp_path / first)
+    (tmp_path / second).write_bytes(chain(START))
+    with pytest.raises(FormatError, match=f"{second}.*circle"):
+        check_fif_file(tmp_path / first)
 
 
 @needs_eeg

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 
 from biojepa.ecg import ECGJEPA
 from biojepa.eeg import SignalJEPA
 from biojepa.engine.config import TrainConfig
 from biojepa.errors import ConfigError
+from biojepa.estimators.encoder import pretrained_of
 from biojepa.fmri import BrainJEPA
 
 KINDS = [ECGJEPA, SignalJEPA, BrainJEPA]
@@ -41,3 +43,18 @@ def test_a_model_without_register_refuses_to_pool_it(kind) -> None:
     with pytest.raises(ConfigError, match=f"{kind.__name__} has no register"):
         kind(pool="register")._check_reading()
     ECGJEPA(pool="register")._check_reading()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_encoder_that_would_be_lost_or_is_of_another_kind_is_refused(kind) -> None:
+    other = KINDS[KINDS.index(kind) - 1]
+    assert pretrained_of(None, kind, verify=True) is None
+    for given, said in [
+        (kind(), "would un-fit: pass FrozenEstimator"),
+        (FrozenEstimator(other()), f"fitted {kind.__name__}, got one of {other.__name__}"),
+        (3, f"fitted_{kind.__name__.lower()}.* or None, got int"),
+    ]:
+        with pytest.raises(ConfigError, match=said):
+            pretrained_of(given, kind, verify=True)
+    with pytest.raises(NotFittedError):
+        pretrained_of(FrozenEstimator(kind()), kind, verify=True)

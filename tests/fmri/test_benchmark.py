@@ -52,6 +52,15 @@ def test_connectivity_beats_the_mean_and_confounds_do_not(outcome):
     assert rows["fc-ridge"].p < 0.05 < rows["chance"].p
 
 
+def test_pretrained_rows_are_set_against_random_weights_and_connectivity(outcome):
+    rows = outcome[0].rows("simulated-age")
+    assert list(rows["fc-jepa"].over) == ["fc-random", "fc-ridge"]
+    gap = rows["jepa-linear"].over["random-init"]
+    assert gap.point == rows["jepa-linear"].value.point - rows["random-init"].value.point
+    assert not rows["fc-ridge"].over
+    assert "Other paired differences" in (outcome[1] / "report.html").read_text(encoding="utf-8")
+
+
 def test_the_files_say_what_made_them(outcome):
     found, out = outcome
     numbers = json.loads((out / "results.json").read_text(encoding="utf-8"))

@@ -13,11 +13,13 @@ from sklearn.frozen import FrozenEstimator
 from biojepa.engine.signals import Signals
 from biojepa.engine.supervised import SupervisedHead
 from biojepa.errors import CheckpointError, ConfigError, DataError, PlausibilityWarning
+from biojepa.estimators.ridge_probe import RidgeProbe
 from biojepa.fmri import BrainClassifier, BrainGradients, BrainJEPA, BrainRegressor
 from biojepa.fmri.config import BrainModelConfig
-from biojepa.fmri.finetune import BlockDepth
+from biojepa.fmri.finetune import BlockDepth, run_outputs
 from biojepa.fmri.heads import make_net
 from biojepa.fmri.model import build_jepa
+from biojepa.fmri.simulate import Effects, simulate_cohort
 from tests.fmri.cohort import simulate_runs
 
 SHARED = {"preset": "tiny", "tr": 2.0, "random_state": 0, "device": "cpu"}
@@ -77,6 +79,48 @@ def test_every_mode_learns_numbers_and_survives_the_disk(cohort, encoder, mode, 
     model.save_pretrained(tmp_path / "model")
     again = BrainRegressor.from_pretrained(tmp_path / "model").set_params(tr=2.0)
     np.testing.assert_array_equal(again.predict(runs[20:]), predicted)
+
+
+@pytest.fixture(scope="module")
+def people():
+    """Runs of people whose age is written plainly into their connectivity, and the ages."""
+    effects = Effects(age=0.6, person=0.0, noise=0.5)
+    cohort = simulate_cohort(
+        40, n_regions=12, n_times=96, n_sites=1, effects=effects, random_state=3
+    )
+    return [run.values.T.copy() for run in cohort.runs], cohort.column("age").astype(float)
+
+
+PAIRS = {"head": "connectivity", "steps": 1, "lr": 1e-9, "orientation": "time-region"}
+
+
+@pytest.mark.parametrize("mode", ["attentive", "finetune"])
+def test_a_head_on_pairs_of_regions_starts_as_ridge_regression(people, mode, tmp_path) -> None:
+    runs, age = people
+    model = BrainRegressor(**SHARED, **PAIRS, mode=mode).fit(runs[:30], age[:30])
+    net, prepared = model.network_, model._runs(runs)[0]
+    features = run_outputs(net, prepared, read=net.read_pairs)
+    assert features.shape == (40, 66)
+    ridge = RidgeProbe().fit(features[:30], age[:30])
+    np.testing.assert_allclose(model.predict(runs), ridge.predict(features), atol=0.05)
+    assert np.corrcoef(model.predict(runs[30:]), age[30:])[0, 1] > 0.5
+    model.save_pretrained(tmp_path / "model")
+    again = BrainRegressor.from_pretrained(tmp_path / "model").set_params(tr=2.0)
+    np.testing.assert_array_equal(again.predict(runs), model.predict(runs))
+
+
+def test_a_head_on_pairs_of_regions_starts_from_classes_and_columns(people) -> None:
+    runs, age = people
+    adult = (age > np.median(age)).astype(int)
+    columns = np.stack([adult, 1.0 - adult], axis=1)
+    columns[3, 0] = np.nan
+    thirds = np.digitize(age, np.quantile(age, [0.33, 0.67]))
+    for labels, least in ((adult, 0.7), (columns, 0.7), (thirds, 0.5)):
+        model = BrainClassifier(**SHARED, **PAIRS, mode="finetune").fit(runs, labels)
+        known = ~np.isnan(labels)
+        assert (model.predict(runs) == labels)[known].mean() > least
+    with pytest.raises(ConfigError, match="2 or more regions"):
+        BrainClassifier(**SHARED, **PAIRS, mode="finetune").fit([x[:, :1] for x in runs], adult)
 
 
 def test_several_columns_with_unknown_entries(cohort, encoder) -> None:
