@@ -17,7 +17,9 @@ MORE = """\
 examples:
   biojepa benchmark fmri fmri/ -o bench --quick
   biojepa benchmark fmri --simulated -o bench --quick
-  biojepa benchmark fmri fmri/ -o bench --rows fc-ridge,random-init,jepa-linear"""
+  biojepa benchmark fmri fmri/ -o bench --rows fc-ridge,random-init,jepa-linear
+  biojepa benchmark fmri fmri/ -o bench --trained age"""
+TASKS = ("age", "adult", "sex", "group")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ class Options:
     """Of pretraining, in place of the preset's."""
     head_steps: Annotated[int | None, option("N")] = None
     """Of networks that are trained on labels."""
+    trained: Annotated[str | None, option("TASKS")] = None
+    """What they are trained for, separated by commas: age, adult, sex or group; by default age and
+    adult, with --quick age."""
     transductive: Annotated[bool, option()] = False
     """Pretrain once, on everybody; the report says so in every row."""
 
@@ -62,6 +67,9 @@ def run(argv: Sequence[str]) -> int:
     if options.seeds is not None and options.seeds < 1:
         raise UsageError(f"expected --seeds of 1 or more, got {options.seeds}")
     rows = names(options.rows, option="--rows")
+    trained = names(options.trained, option="--trained")
+    if unknown := sorted(set(trained or ()) - set(TASKS)):
+        raise UsageError(f"expected --trained of {', '.join(TASKS)}, got {', '.join(unknown)}")
     from biojepa.fmri.benchmark import BenchmarkSettings, run_benchmark
     from biojepa.fmri.benchmark_data import load_cohorts
     from biojepa.fmri.simulate import simulate_cohort
@@ -74,6 +82,7 @@ def run(argv: Sequence[str]) -> int:
         n_seeds=options.seeds or settings.n_seeds,
         steps=options.steps or settings.steps,
         head_steps=options.head_steps or settings.head_steps,
+        trained_tasks=settings.trained_tasks if trained is None else tuple(trained),
         transductive=options.transductive,
     )
     if options.source is None:

@@ -19,6 +19,7 @@ from biojepa.engine.train import TrainResult
 from biojepa.estimators.encoder import JEPAEstimator
 from biojepa.estimators.features import Prepared, extract_features, windows_of
 from biojepa.fmri._encoder_file import read_encoder, write_encoder
+from biojepa.fmri._published import published_encoder
 from biojepa.fmri.atlas import table_of
 from biojepa.fmri.gradients import BrainGradients
 from biojepa.fmri.inputs import BrainInputs
@@ -276,6 +277,39 @@ class BrainJEPA(JEPAEstimator):
             If it is absent, damaged, or not an fMRI encoder.
         """
         fitted, options = read_encoder(folder, verify=verify)
+        return cls._of(fitted, options, len(fitted.atlases[0]))
+
+    @classmethod
+    def from_published(
+        cls,
+        path: str | PathLike,
+        *,
+        gradients: ArrayLike | str | PathLike | None = None,
+        heads: int | None = None,
+        regions: Sequence[str] | None = None,
+        normalise: Normalise = "region",
+    ) -> BrainJEPA:
+        """Start from a published pretraining checkpoint; `save_pretrained` makes a folder of it.
+
+        Parameters
+        ----------
+        path, gradients, heads
+            See `biojepa.fmri.official.load`.
+        regions : sequence of str, optional
+            Names of the regions, in the order of the gradients; runs are then matched by name.
+        normalise : {"region", "global", "none"}
+            The published scaling needs medians and ranges of the training people, which were not
+            released: "region" is ours, "global" what the published code used for other cohorts.
+
+        Raises
+        ------
+        CheckpointError, ConfigError, DataError
+            As `official.load`; or the file holds a head, names and regions differ in number, or
+            the scaling is the published one.
+        """
+        fitted, options = published_encoder(
+            path, gradients=gradients, heads=heads, regions=regions, normalise=normalise
+        )
         return cls._of(fitted, options, len(fitted.atlases[0]))
 
     def _piece(self, run: PreparedRun) -> Prepared:

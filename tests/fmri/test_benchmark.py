@@ -165,12 +165,32 @@ def test_the_command_runs_on_simulated_people(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("option", "tasks"),
+    [
+        ([], ("age", "adult")),
+        (["--quick"], ("age",)),
+        (["--trained", "sex,group"], ("sex", "group")),
+    ],
+)
+def test_the_command_trains_networks_for_the_named_tasks(tmp_path, monkeypatch, option, tasks):
+    given = {}
+
+    def run(cohorts, out, *, settings, say):
+        given["settings"] = settings
+
+    monkeypatch.setattr("biojepa.fmri.benchmark.run_benchmark", run)
+    assert main(["benchmark", "fmri", "--simulated", "-o", str(tmp_path), *option]) == 0
+    assert given["settings"].trained_tasks == tasks
+
+
+@pytest.mark.parametrize(
     ("line", "message"),
     [
         (["benchmark", "fmri", "-o", "x"], "PATH"),
         (["benchmark", "fmri", "here", "--simulated", "-o", "x"], "PATH"),
         (["benchmark", "fmri", "--simulated"], "expected -o OUT"),
         (["benchmark", "fmri", "--simulated", "-o", "x", "--seeds", "0"], "--seeds of 1"),
+        (["benchmark", "fmri", "--simulated", "-o", "x", "--trained", "ages"], "--trained of age"),
     ],
 )
 def test_a_wrong_line_is_one_message(line, message, capsys):
