@@ -25,7 +25,8 @@ import pandas as pd
 
 from biojepa.eeg.benchmark import BCISettings, run_bci_benchmark
 from biojepa.eeg.benchmark_data import load_folder, load_simulated
-from biojepa.eeg.studies import FOLDERS, transfer_encoder
+from biojepa.eeg.benchmark_rows import PAIRS
+from biojepa.eeg.studies import FOLDERS, TRANSFER
 from biojepa.evaluation.subjects_report import SubjectTable
 from biojepa.plotting.subjects import plot_pairs, plot_subjects
 
@@ -55,15 +56,14 @@ for name, found in data.items():
 # %% [markdown]
 # ## The tables
 # Everything that is done is kept in `benchmark/`; started again, it goes on. The Muse set has one
-# person only: its encoder is one of EEGMMIDB, of 64 other electrodes.
+# person only: its encoder is the shipped `eeg-small`, of the 64 electrodes of EEGMMIDB.
 
 # %%
 outcomes = {}
 for name, found in data.items():
     own = settings
     if len(found.subjects) == 1:
-        model = transfer_encoder(Path(root or ".") / FOLDERS["mi"], Path("benchmark"))
-        own = replace(settings, encoder=model)
+        own = replace(settings, encoder=TRANSFER)
     outcomes[name] = run_bci_benchmark(found, Path("benchmark") / name, settings=own)
 for outcome in outcomes.values():
     for table in outcome.tables:
@@ -112,20 +112,36 @@ pairs = {p: (by_name[a], by_name[b]) for p, a, b in first.pairs if p in first.ga
 plot_pairs(pairs, names=("random", "pretrained"), bound=first.bound, label=first.metric)
 
 # %% [markdown]
-# ## Window and mask
-# S-JEPA's own question, measured by `python -m biojepa.eeg.studies window-mask` on EEGMMIDB.
+# ## What was measured on the recordings
+# The results of `python -m biojepa.eeg.studies benchmarks` that come with the program, with every
+# row; `docs/eeg.md` has them as tables. In `ssvep_transfer` and `erp` the encoder is `eeg-small`.
+
 
 # %%
-path = RESULTS / "window_mask.json"
-if path.is_file():
-    found = json.loads(path.read_text(encoding="utf-8"))
-    print("random weights:", {r["head"]: round(r["mean"], 3) for r in found["random"]})
-    table = pd.DataFrame(found["rows"]).pivot(
-        index=["head", "radius"], columns="tokens", values="mean"
-    )
-    print(table.round(3).to_string())
-else:
-    print("window_mask.json is not there: run the command above")
+def measured(name: str) -> dict:
+    """A committed result."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+for name in ("mi", "ssvep", "ssvep_transfer", "erp"):
+    found = measured(name)
+    print(f"\n{name}: {found['facts']['settings']['n_seeds']} seed(s)")
+    for table in found["tables"]:
+        print("-", table["verdict"])
+        for panel, gap in table["pretrained_over_random"].items():
+            print(
+                f"    {panel}: pretrained over random {gap['mean']:+.3f} ({gap['low']:+.3f} to "
+                f"{gap['high']:+.3f}), above in {gap['n_above']} of {len(gap['by_subject'])}"
+            )
+
+# %%
+table = measured("mi")["tables"][0]
+means = {
+    row["name"]: {who: sum(scores) / len(scores) for who, scores in row["by_subject"].items()}
+    for row in table["rows"]
+}
+pairs = {panel: (means[a], means[b]) for panel, a, b in PAIRS}
+plot_pairs(pairs, names=("random", "pretrained"), bound=table["bound"], label=table["metric"])
 
 # %% [markdown]
 # ## What it says, and what it does not

@@ -46,6 +46,8 @@ class Options:
     """One seed in place of --seeds."""
     seeds: Annotated[int, option("N")] = 5
     """Of pretraining and of training on labels."""
+    jobs: Annotated[int, option("N")] = 1
+    """Processes; the results are the same with any number."""
     rows: Annotated[str | None, option("NAMES")] = None
     """Rows or kinds (chance, classical, supervised, random, jepa), separated by commas."""
     subjects: Annotated[int | None, option("N")] = None
@@ -75,6 +77,8 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError("expected -o OUT, a folder for the report; see --help")
     if options.seeds < 1:
         raise UsageError(f"expected --seeds of 1 or more, got {options.seeds}")
+    if options.jobs < 1:
+        raise UsageError(f"expected --jobs of 1 or more, got {options.jobs}")
     rows = names(options.rows, option="--rows")
     from biojepa.eeg.benchmark import BCISettings, run_bci_benchmark
     from biojepa.eeg.benchmark_data import load_folder, load_moabb, load_simulated
@@ -97,6 +101,7 @@ def run(argv: Sequence[str]) -> int:
             head_steps=options.head_steps or plain.head_steps,
             encoder=None if options.encoder is None else Path(options.encoder),
         ),
+        jobs=options.jobs,
         say=say,
     )
     return OK

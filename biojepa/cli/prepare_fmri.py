@@ -25,7 +25,13 @@ from biojepa.fmri.fmriprep import DEFAULT as STRATEGY
 from biojepa.fmri.fmriprep import fmriprep_confounds
 from biojepa.fmri.images import read_volume
 from biojepa.fmri.preprocess import check_tr
-from biojepa.fmri.surface import PARCELS, SERIES, read_parcels, read_vertex_labels
+from biojepa.fmri.surface import (
+    PARCELS,
+    SERIES,
+    read_hemispheres,
+    read_parcels,
+    read_vertex_labels,
+)
 from biojepa.fmri.trials import DELAY_S, cut_events
 
 IMAGES = (".nii", ".nii.gz")
@@ -56,7 +62,8 @@ class Options:
     labels: Annotated[str | None, option("FILE.csv")] = None
     """Value and name of each label, one a line."""
     parcels: Annotated[str | None, option("FILE")] = None
-    """Parcel of each vertex (.dlabel.nii, .label.gii), for .dtseries.nii and .func.gii."""
+    """Parcel of each vertex (.dlabel.nii, .label.gii), for .dtseries.nii and .func.gii; LEFT,RIGHT
+    joins the hemispheres of a run (hemi-L and hemi-R)."""
     mask: Annotated[str | None, option("MASK.nii.gz")] = None
     """Brain mask, for NIfTI."""
     confounds: Annotated[Literal["none", "fmriprep"], option("WHAT")] = "none"
@@ -128,9 +135,18 @@ class Reader:
                 f"{path}: vertices need a parcellation: pass --parcels FILE (.dlabel.nii, "
                 ".label.gii)"
             )
-        vertices, parcels = read_vertex_labels(self.options.parcels)
-        named = parcels if self.labels is None else dict(self.labels)
-        table, regions, own_tr = read_parcels(Path(path), labels=vertices, names=named)
+        files = names(self.options.parcels, option="--parcels") or []
+        named = None if self.labels is None else dict(self.labels)
+        own_tr: float | None = None
+        regions: list[str] | None
+        name = stem(Path(path))
+        if len(files) == 2:
+            name = name.replace("_hemi-L", "")
+            pair = files[0], files[1]
+            table, regions = read_hemispheres(Path(path), pair, names=named)
+        else:
+            vertices, own = read_vertex_labels(self.options.parcels)
+            table, regions, own_tr = read_parcels(Path(path), labels=vertices, names=named or own)
         tr_s = self.options.files.tr or own_tr
         if tr_s is None:
             raise DataError(f"{path}: the file says no repetition time: pass --tr SECONDS")
@@ -140,7 +156,7 @@ class Reader:
             tuple(regions or ()),
             1.0 / tr_s,
             unit="arbitrary",
-            record_id=stem(Path(path)),
+            record_id=name,
             source=path,
         )
 
@@ -253,6 +269,8 @@ def _expanded(path: Path, options: Options) -> list[Path]:
     kinds: list[tuple[str, ...]] = [(*IMAGES,), SUFFIXES]
     if options.parcels is not None:
         kinds.insert(0, SERIES)
+        if "," in options.parcels:  # of two hemispheres the left one stands for the run
+            files = [p for p in files if "hemi-R" not in p.name]
     elif options.atlas is not None:
         kinds[:0] = [
             tuple(ending + i for i in IMAGES) for ending in ("_desc-preproc_bold", "_bold")

@@ -286,10 +286,11 @@ def _start_worker(task: _Task) -> None:
     global _task_of_worker
     _task_of_worker = task
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """End this process when its parent ends; for a thread of its own."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

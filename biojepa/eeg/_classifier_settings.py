@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
+from biojepa.eeg.finetune import Protocol
 from biojepa.eeg.heads import Architecture
 from biojepa.errors import ConfigError
 from biojepa.estimators.labels import check_class_weight
@@ -29,12 +30,28 @@ def check_settings(estimator: Any) -> None:
             "'pre-local', which has no features before its filters are trained: take regime "
             "'new'"
         )
-    for name in ("epochs", "batch_size", "n_filters", "lr", "adapt_steps"):
+    for name in ("n_filters", "adapt_steps"):
         if not getattr(estimator, name) > 0:
             raise ConfigError(f"expected {name} above 0, got {getattr(estimator, name)}")
-    if not 0 < estimator.validation_fraction <= 0.5 or estimator.warmup_epochs < 0:
-        raise ConfigError(
-            "expected 0 < validation_fraction <= 0.5 and warmup_epochs >= 0, got "
-            f"{estimator.validation_fraction} and {estimator.warmup_epochs}"
-        )
+    protocol_of(estimator)
     check_class_weight(estimator.class_weight)
+
+
+def protocol_of(estimator: Any) -> Protocol:
+    """How its network is trained.
+
+    Raises
+    ------
+    ConfigError
+        If a setting of it is out of range.
+    """
+    return Protocol(
+        epochs=estimator.epochs,
+        batch_size=estimator.batch_size,
+        lr=estimator.lr,
+        warmup_epochs=estimator.warmup_epochs,
+        frozen=estimator.regime == "new",
+        patience=estimator.patience,
+        validation_fraction=estimator.validation_fraction,
+        precision=estimator.precision,
+    )

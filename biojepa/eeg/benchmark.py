@@ -6,8 +6,8 @@ stopped goes on. No subject who is judged was seen in pretraining, but for the r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,17 @@ import numpy as np
 
 from biojepa.eeg.benchmark_data import BCIData, BCITask
 from biojepa.eeg.benchmark_encoders import FoldEncoders
+from biojepa.eeg.benchmark_jobs import Fits, Table, fit_in_processes, one_thread
 from biojepa.eeg.benchmark_rows import HEAD_STEPS, HEADLINE, PAIRS, choose_rows, make_rows
 from biojepa.errors import DataError, MissingDependencyError
 from biojepa.evaluation.provenance import code_state
-from biojepa.evaluation.rows import ScoreFolder, Scores
+from biojepa.evaluation.rows import Scores
 from biojepa.evaluation.spent import Spent
 from biojepa.evaluation.subjects import (
     SubjectProtocol,
     SubjectResult,
-    SubjectRow,
     across_subjects,
     chance_bound,
-    run_subject_row,
     strongest_classical,
     subject_results,
     subject_verdict,
@@ -54,6 +53,9 @@ class BCISettings:
         Of pretraining.
     head_steps : int
         Of networks trained on labels.
+    patience : int or None
+        Epochs without a lower loss on a held-out fifth before these stop, published as 50; None
+        trains on all trials to the end.
     encoder : Path or None
         A model to use in place of pretraining on the other subjects.
     evaluations : tuple of {"within", "across"}
@@ -64,6 +66,7 @@ class BCISettings:
     preset: str = "small"
     steps: int = STEPS
     head_steps: int = HEAD_STEPS
+    patience: int | None = None
     encoder: Path | None = None
     evaluations: tuple[str, ...] = ("within", "across")
 
@@ -73,6 +76,7 @@ def run_bci_benchmark(
     out: Path,
     *,
     settings: BCISettings = BCISettings(),
+    jobs: int = 1,
     say: Say = print,
 ) -> SubjectOutcome:
     """Run everything and write `report.html`, `results.csv` and `results.json`.
@@ -83,8 +87,10 @@ def run_bci_benchmark(
     out : Path
         Folder; an earlier benchmark in it is gone on with.
     settings : BCISettings
+    jobs : int
+        Processes; the results are the same with any number.
     say : callable
-        Takes lines on what is done.
+        At the top of a module, if there are several processes. Takes lines on what is done.
 
     Returns
     -------
@@ -99,38 +105,30 @@ def run_bci_benchmark(
     DataError
         If there is nothing to judge.
     """
-    encoders = FoldEncoders(
-        data,
-        out,
-        preset=settings.preset,
-        steps=settings.steps,
-        given=settings.encoder,
-        say=say,
-    )
-    say(f"{data.title}: {len(data.subjects)} subjects, {len(data.channels)} channels")
-    tables, spent, not_run = [], Spent(), {}
-    for task in data.tasks:
-        rows = choose_rows(
-            make_rows(data, task, encoders, head_steps=settings.head_steps), settings.rows
-        )
-        for name in settings.evaluations:
-            protocol = _protocol(data, task, name)
-            if protocol is None:
-                not_run[f"{task.name}, {name} subjects"] = "it takes two subjects"
-                continue
-            scores, left_out = _score(rows, data, task, protocol, encoders, settings, say)
-            not_run |= left_out
-            spent = sum((s.spent for runs in scores.values() for s in runs.values()), spent)
-            results = subject_results(rows, scores, task.trials.y, task.trials.subject, data.metric)
-            tables.append(_table(data, task, protocol, results))
-            say(tables[-1].verdict)
-    if not tables:
+    fits = _fits(data, out, settings, say)
+    if not fits.tables:
         raise DataError(f"{data.title}: expected an evaluation, none of {settings.evaluations} ran")
-    times = encoders.times()
+    say(f"{data.title}: {len(data.subjects)} subjects, {len(data.channels)} channels")
+    not_run = {}
+    if "across" in settings.evaluations and len(data.subjects) == 1:
+        not_run["across subjects"] = "it takes two subjects"
+    if jobs > 1:
+        fit_in_processes(_fits, (data, out, settings, say), jobs=jobs)
+    tables, spent = [], Spent()
+    for number, table in enumerate(fits.tables):
+        with one_thread():
+            scores, left_out = _score(fits, number, settings, say)
+        not_run |= left_out
+        spent = sum((s.spent for runs in scores.values() for s in runs.values()), spent)
+        trials = table.task.trials
+        results = subject_results(table.rows, scores, trials.y, trials.subject, data.metric)
+        tables.append(_table(data, table, results))
+        say(tables[-1].verdict)
+    times = fits.encoders.times()
     outcome = SubjectOutcome(
         title=f"biojepa benchmark: {data.title}",
         facts=_facts(data, settings),
-        overlap=encoders.overlap,
+        overlap=fits.encoders.overlap,
         tables=tables,
         not_run=not_run,
         pretraining=times,
@@ -142,6 +140,28 @@ def run_bci_benchmark(
     return outcome
 
 
+def _fits(data: BCIData, out: Path, settings: BCISettings, say: Say) -> Fits:
+    """Everything that the settings ask for."""
+    encoders = FoldEncoders(
+        data,
+        out,
+        preset=settings.preset,
+        steps=settings.steps,
+        given=settings.encoder,
+        say=say,
+    )
+    tables = []
+    for task in data.tasks:
+        rows = make_rows(
+            data, task, encoders, head_steps=settings.head_steps, patience=settings.patience
+        )
+        for name in settings.evaluations:
+            protocol = _protocol(data, task, name)
+            if protocol is not None:
+                tables.append(Table(task, protocol, choose_rows(rows, settings.rows)))
+    return Fits(data, encoders, tables, settings.n_seeds)
+
+
 def _protocol(data: BCIData, task: BCITask, name: str) -> SubjectProtocol | None:
     trials = task.trials
     if name == "within":
@@ -150,50 +170,34 @@ def _protocol(data: BCIData, task: BCITask, name: str) -> SubjectProtocol | None
 
 
 def _score(
-    rows: Sequence[SubjectRow],
-    data: BCIData,
-    task: BCITask,
-    protocol: SubjectProtocol,
-    encoders: FoldEncoders,
-    settings: BCISettings,
-    say: Say,
+    fits: Fits, number: int, settings: BCISettings, say: Say
 ) -> tuple[dict[str, dict[int, Scores]], dict[str, str]]:
-    context = {
-        "data": data.fingerprint(),
-        "task": task.name,
-        "protocol": protocol.text,
-    }
-    folder = ScoreFolder(encoders.folder / "scores", context)
+    """Scores of every row and seed of a table, and why a row has none."""
+    table = fits.tables[number]
     scores: dict[str, dict[int, Scores]] = {}
     not_run: dict[str, str] = {}
-    for row in rows:
-        for seed in range(min(settings.n_seeds, row.n_seeds or settings.n_seeds)):
-            found = folder.get(row, seed)
+    for row in table.rows:
+        for seed in table.seeds(row, fits.n_seeds):
+            found = fits.found(number, row, seed)
             if found is None:
-                before = encoders.spent
                 try:
-                    found = run_subject_row(row, task.trials.X, task.trials.y, protocol, seed)
+                    found = fits.score(number, row, seed)
                 except (MissingDependencyError, DataError) as error:
                     if settings.rows is not None and row.name in settings.rows:
                         raise
                     say(f"  {row.name} not run: {error}")
                     not_run[row.name] = str(error)
                     break
-                shared = encoders.spent - before  # by other rows too: counted apart
-                found = replace(found, spent=found.spent - shared)
-                folder.put(row, seed, found)
                 say(
-                    f"{task.name}, {protocol.name}: {row.name}, seed {seed}, "
+                    f"{table.task.name}, {table.protocol.name}: {row.name}, seed {seed}, "
                     f"{found.spent.cpu_s:.1f} s"
                 )
             scores.setdefault(row.name, {})[seed] = found
     return scores, not_run
 
 
-def _table(
-    data: BCIData, task: BCITask, protocol: SubjectProtocol, results: list[SubjectResult]
-) -> SubjectTable:
-    trials, metric = task.trials, data.metric
+def _table(data: BCIData, table: Table, results: list[SubjectResult]) -> SubjectTable:
+    task, protocol, trials, metric = table.task, table.protocol, table.task.trials, data.metric
     bound = max(
         chance_bound(trials.y[trials.subject == name], metric) for name in np.unique(trials.subject)
     )
@@ -240,11 +244,12 @@ def _facts(data: BCIData, settings: BCISettings) -> dict[str, Any]:
 
 def _limits(data: BCIData, settings: BCISettings) -> list[str]:
     n = len(data.subjects)
+    before = "" if settings.encoder else f"Pretraining of {settings.steps} steps, "
     found = [
         f"{n} subject{'s' if n > 1 else ''}: differences are shown for each, and nothing is said "
         "about other people.",
-        f"Pretraining of {settings.steps} steps and {settings.head_steps} steps on labels; the "
-        "paper took up to 500,000 and 500 epochs with early stopping on 40 people.",
+        f"{before}{settings.head_steps} steps on labels; the paper took up to 500,000 steps and "
+        "500 epochs with early stopping, on 40 people.",
         "The strongest baseline of a table was chosen on the judged trials, which favours it.",
         f"{settings.n_seeds} seed{'s' if settings.n_seeds > 1 else ''} of weights and training; "
         "the baselines have none.",

@@ -130,11 +130,13 @@ class FoldEncoders:
         return FrozenEstimator(self._fit("continued", seed, subject, X, estimator)[0])
 
     def times(self) -> dict[str, Spent]:
-        """Spent on each kind of encoder in the folder, summed."""
+        """Spent on each kind of encoder of these settings in the folder, summed."""
         total: dict[str, Spent] = {}
         for path in sorted((self.folder / "pretrained").glob("*.json")):
             kind = path.name.partition("-")[0]
             note = read_json(path)
+            if note["settings"] != self.settings:
+                continue
             spent = Spent(note["wall_s"], note["cpu_s"])
             total[kind] = total.get(kind, Spent()) + spent
         return total
@@ -168,7 +170,7 @@ class FoldEncoders:
                 spent = Spent.now() - began
                 self.spent += spent
                 estimator.save_pretrained(path)
-                note = asdict(spent) | {"n_records": len(X)}
+                note = asdict(spent) | {"n_records": len(X), "settings": self.settings}
                 write_text(path.with_name(path.name + ".json"), json.dumps(note) + "\n")
                 self.say(f"  {path.name}: {len(X):,} pieces, {spent.wall_s:.0f} s")
         return self._made[path.name], path

@@ -15,16 +15,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from biojepa.data.montage import OnUnknown
 from biojepa.data.records import is_table
 from biojepa.eeg._classifier_file import FittedClassifier, read_classifier, write_classifier
-from biojepa.eeg._classifier_settings import Regime, check_settings
+from biojepa.eeg._classifier_settings import Regime, check_settings, protocol_of
 from biojepa.eeg._encoder import start_from
 from biojepa.eeg.estimator import SignalJEPA
-from biojepa.eeg.finetune import (
-    Protocol,
-    channel_features,
-    logits_of,
-    make_network,
-    train_network,
-)
+from biojepa.eeg.finetune import channel_features, logits_of, make_network, train_network
 from biojepa.eeg.heads import Architecture, SignalClassifierNet
 from biojepa.eeg.inputs import EEGInputs, only_part
 from biojepa.eeg.preprocess import Prepared
@@ -75,6 +69,8 @@ class SignalJEPAClassifier(RecordClassifier):
     validation_fraction : float
         Share of the records held out for that, stratified by label.
     class_weight : "balanced", dict or None
+    precision : {"fp32", "bf16"}
+        Of training.
     device : {"auto", "cpu", "cuda", "mps"}
     verify : bool
         Compare checksums of the encoder.
@@ -142,6 +138,7 @@ class SignalJEPAClassifier(RecordClassifier):
         patience: int | None = 50,
         validation_fraction: float = 0.2,
         class_weight: ClassWeight = None,
+        precision: str = "fp32",
         device: str = "auto",
         verify: bool = True,
         random_state: Any = None,
@@ -166,6 +163,7 @@ class SignalJEPAClassifier(RecordClassifier):
         self.patience = patience
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
+        self.precision = precision
         self.device = device
         self.verify = verify
         self.random_state = random_state
@@ -311,22 +309,13 @@ class SignalJEPAClassifier(RecordClassifier):
             n_filters=self.n_filters,
             seed=seed,
         )
-        protocol = Protocol(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            lr=self.lr,
-            warmup_epochs=self.warmup_epochs,
-            frozen=self.regime == "new",
-            patience=self.patience,
-            validation_fraction=self.validation_fraction,
-        )
         result = train_network(
             network,
             records,
             self._xyz(),
             self._code,
             labels,
-            protocol,
+            protocol_of(self),
             seed=seed,
             device=self.device,
             class_weight=self.class_weight,

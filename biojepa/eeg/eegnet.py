@@ -33,7 +33,11 @@ class EEGNetClassifier(ClassifierMixin, BaseEstimator):
     units : {"uV", "mV", "V", "arbitrary"}
     epochs, batch_size : int
     lr : float
+    patience : int or None
+        As in `SignalJEPAClassifier`.
     class_weight : "balanced", dict or None
+    precision : {"fp32", "bf16"}
+        Of training.
     random_state : int
 
     References
@@ -50,7 +54,9 @@ class EEGNetClassifier(ClassifierMixin, BaseEstimator):
         epochs: int = 100,
         batch_size: int = 32,
         lr: float = 1e-3,
+        patience: int | None = None,
         class_weight: ClassWeight = None,
+        precision: str = "fp32",
         random_state: int = 0,
     ) -> None:
         self.sfreq = sfreq
@@ -59,7 +65,9 @@ class EEGNetClassifier(ClassifierMixin, BaseEstimator):
         self.epochs = epochs
         self.batch_size = batch_size
         self.lr = lr
+        self.patience = patience
         self.class_weight = class_weight
+        self.precision = precision
         self.random_state = random_state
 
     def fit(self, X: NDArray, y: Any) -> EEGNetClassifier:
@@ -83,8 +91,9 @@ class EEGNetClassifier(ClassifierMixin, BaseEstimator):
             lr=self.lr,
             warmup_epochs=0,
             frozen=False,
-            patience=None,
+            patience=self.patience,
             validation_fraction=0.2,
+            precision=self.precision,
         )
         train_network(
             self.network_,

@@ -17,6 +17,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -37,14 +38,14 @@ from biojepa.engine.randomness import BatchKey, keyed_torch_rng
 from biojepa.engine.signals import Signals
 from biojepa.engine.supervised import SupervisedHead
 from biojepa.engine.train import TrainResult, train
-from biojepa.errors import DataError
-from biojepa.estimators.features import LEAST_BATCH
+from biojepa.errors import ConfigError, DataError
 from biojepa.estimators.labels import ClassWeight, LabelCode, class_weights
 
 # ours: records whose logits are computed together; always so many, since matrix kernels round
 # otherwise for other numbers of rows, and a record is to get the same answer alone
 BATCH = 16
 MIN_HELD_OUT = 10  # ours: with fewer records nothing is held out
+_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,13 @@ class Protocol:
         Epochs without a lower loss on the held-out records before stopping; None trains on all
         records to the end.
     validation_fraction : float
+    precision : {"fp32", "bf16"}
+        Of training; logits are computed in fp32.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range.
     """
 
     epochs: int
@@ -72,6 +80,19 @@ class Protocol:
     frozen: bool
     patience: int | None
     validation_fraction: float
+    precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "lr"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"expected {name} above 0, got {getattr(self, name)}")
+        if not 0 < self.validation_fraction <= 0.5 or self.warmup_epochs < 0:
+            raise ConfigError(
+                "expected 0 < validation_fraction <= 0.5 and warmup_epochs >= 0, got "
+                f"{self.validation_fraction} and {self.warmup_epochs}"
+            )
+        if self.precision not in _PRECISION:
+            raise ConfigError(f"expected precision in {(*_PRECISION,)}, got {self.precision!r}")
 
 
 def make_network(
@@ -181,6 +202,7 @@ def train_network(
         warmup_steps=0,
         beta2=0.999,
         eps=1e-8,
+        precision=_PRECISION[protocol.precision],
         device=device,
         seed=seed,
         diagnose_every=0,
@@ -258,14 +280,17 @@ def channel_features(
     -------
     ndarray, shape (n, C D)
     """
-    rows = []
+    parts = []
     with torch.inference_mode():
-        for record in records:
-            # one or two rows go through other kernels: a record gets the same answer alone
-            x = stack([record] * LEAST_BATCH, positions)
-            tokens = jepa.encoder.local_features(x) if local else jepa.encode(x)
-            rows.append(tokens[0].unflatten(0, (len(positions), -1)).mean(dim=1).flatten())
-    return torch.stack(rows).numpy()
+        for _, same in groupby(records, lambda r: (r.values.shape[-1], bool(r.valid.all()))):
+            own = list(same)
+            for start in range(0, len(own), BATCH):
+                some = own[start : start + BATCH]
+                x = stack(some + some[:1] * (BATCH - len(some)), positions)
+                tokens = jepa.encoder.local_features(x) if local else jepa.encode(x)
+                means = tokens.unflatten(1, (len(positions), -1)).mean(dim=2)
+                parts.append(means[: len(some)].flatten(1))
+    return torch.cat(parts).numpy()
 
 
 def stack(records: Sequence[Prepared], positions: torch.Tensor) -> Signals:

@@ -6,13 +6,15 @@ None of the packages that biojepa installs has them (MOABB does), and each is a 
   light's frequency and harmonics. Knows no labels but the frequencies.
 - TRCA (Nakanishi et al. 2018): for each class the spatial filter that makes its trials most alike;
   a trial goes to the class whose filtered mean it correlates with most (the ensemble form: all
-  filters together). Needs lights whose phase is the same in every trial.
+  filters together), here in one band. Needs lights whose phase is the same in every trial, which
+  `phase_consistency` measures.
 
 Letters: n trials, C channels, T samples, K classes, H rows of a reference.
 
 References
 ----------
-Lin et al. 2006, IEEE TBME 53:2610; Nakanishi et al. 2018, IEEE TBME 65:104.
+Lin et al. 2006, IEEE TBME 53:2610; Nakanishi et al. 2018, IEEE TBME 65:104; Vinck et al.
+2010, NeuroImage 51:112.
 """
 
 from __future__ import annotations
@@ -114,6 +116,19 @@ def narrow_bands(X: ArrayLike, hertz: Sequence[float], sfreq: float) -> NDArray[
     trials = np.asarray(X, dtype=np.float64)
     parts = [filtered(trials, (f - 0.5, f + 0.5), sfreq) for f in hertz]
     return np.concatenate(parts, axis=1)
+
+
+def phase_consistency(X: ArrayLike, hertz: float, sfreq: float) -> NDArray[np.float64]:
+    """How alike the phase at a frequency is in all trials, for each channel, (C,).
+
+    1 if it is the same in all, 0 on average if it is random, with any number of trials (the
+    pairwise phase consistency of Vinck et al. 2010).
+    """
+    trials = np.asarray(X, dtype=np.float64)
+    wave = np.exp(-2j * np.pi * hertz * np.arange(trials.shape[-1]) / sfreq)
+    found = (trials - trials.mean(axis=-1, keepdims=True)) @ wave
+    n = len(trials)
+    return (np.abs((found / np.abs(found)).sum(axis=0)) ** 2 - n) / (n * (n - 1))
 
 
 def _band(X: ArrayLike, sfreq: float) -> NDArray[np.float64]:

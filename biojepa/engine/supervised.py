@@ -13,10 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from biojepa.engine.distributed import world_size
 from biojepa.engine.labelled import Augment, CropCollator, SupervisedBatch
 from biojepa.engine.loader import Collator
 from biojepa.engine.objective import Losses, Objective, ParamGroup, split_by_decay
 from biojepa.engine.signals import Signals
+from biojepa.engine.step import StepInfo
 from biojepa.errors import ConfigError, DataError
 
 SupervisedLoss = Literal["bce", "ce", "mse"]
@@ -120,6 +122,12 @@ class SupervisedHead(Objective):
         for part in self._frozen_modules():
             part.eval()
         return self
+
+    def before_step(self, info: StepInfo) -> None:
+        """No gradients for what does not move yet; several processes expect the same all along."""
+        if world_size() == 1:
+            for name, start in self.late.items():
+                self.network.get_submodule(name).requires_grad_(info.step >= start)
 
     def collator(self) -> Collator:
         """Random crops, or what was given."""

@@ -136,6 +136,61 @@ def read_vertex_labels(
     return labels, named
 
 
+def read_hemispheres(
+    left: Path,
+    parcellations: tuple[str | PathLike, str | PathLike],
+    *,
+    names: Mapping[int, str] | None = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> tuple[NDArray, list[str]]:
+    """Parcel series of both hemispheres of a run, which are GIFTI files of their own.
+
+    Parameters
+    ----------
+    left : Path
+        `..._hemi-L_....func.gii`; `hemi-R` is read beside it.
+    parcellations : (path, path)
+        Of the left and of the right hemisphere; see `read_vertex_labels`.
+    names : mapping of int to str, optional
+        As of `read_parcels`, for both.
+    max_bytes : int
+
+    Returns
+    -------
+    table : ndarray, shape (T, R)
+        Left, then right.
+    names : list of str
+        With `L-` and `R-` before them if both hemispheres name a parcel alike.
+
+    Raises
+    ------
+    FormatError, DataError
+        As `read_parcels`; or there is no other hemisphere, or it has another number of frames.
+    """
+    right = left.with_name(left.name.replace("hemi-L", "hemi-R"))
+    if "hemi-L" not in left.name or not right.is_file():
+        raise DataError(
+            f"{shown(left)}: expected a file of hemi-L with that of hemi-R beside it, as two "
+            "parcellations are given: give one for files of one hemisphere"
+        )
+    tables, regions = [], []
+    for path, parcellation in zip((left, right), parcellations, strict=True):
+        labels, own = read_vertex_labels(parcellation, max_bytes=max_bytes)
+        table, found, _ = read_parcels(
+            path, labels=labels, names=own if names is None else names, max_bytes=max_bytes
+        )
+        tables.append(table)
+        regions.append(found or [])
+    if len(tables[0]) != len(tables[1]):
+        raise DataError(
+            f"{shown(left)}: expected as many frames in both hemispheres, got {len(tables[0])} and "
+            f"{len(tables[1])}"
+        )
+    if set(regions[0]) & set(regions[1]):
+        regions = [[f"{side}-{n}" for n in own] for side, own in zip("LR", regions, strict=True)]
+    return np.concatenate(tables, axis=1), [*regions[0], *regions[1]]
+
+
 def _read_cifti(path: Path, max_bytes: int) -> tuple[NDArray, list[str] | None, float | None]:
     """Series (T, columns), names of parcels, and the repetition time in seconds."""
     image, data = _open_cifti(path, max_bytes)

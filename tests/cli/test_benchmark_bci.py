@@ -26,6 +26,7 @@ def test_the_table_of_a_simulation_is_written(tmp_path, capsys) -> None:
         (["--paradigm", "mi", "x", "--simulated"], "got 2"),
         (["--paradigm", "mi", "--simulated"], "expected -o OUT"),
         (["--paradigm", "mi", "--simulated", "-o", "y", "--seeds", "0"], "--seeds of 1"),
+        (["--paradigm", "mi", "--simulated", "-o", "y", "--jobs", "0"], "--jobs of 1"),
         (["--paradigm", "mi", "nowhere", "-o", "y"], "found none"),
     ],
 )

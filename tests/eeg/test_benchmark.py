@@ -78,6 +78,28 @@ def test_a_stopped_benchmark_goes_on_where_it_was(run, data) -> None:
     assert [t.numbers() for t in again.tables] == [t.numbers() for t in outcome.tables]
 
 
+def test_two_processes_find_what_one_finds(run, data, tmp_path) -> None:
+    outcome, _ = run
+    said: list[str] = []
+    some = replace(FEW, rows=("cca", HEADLINE, "jepa-continued"))
+    run_bci_benchmark(data, tmp_path, settings=some, jobs=2, say=quiet)
+    again = run_bci_benchmark(data, tmp_path, settings=some, say=said.append)
+    assert not [line for line in said if "seed" in line]  # the processes did it all
+    for table, other in zip(again.tables, outcome.tables, strict=True):
+        alone = {r.name: r.by_subject for r in other.results}
+        assert {r.name: r.by_subject for r in table.results} == {n: alone[n] for n in some.rows}
+
+
+def test_the_time_of_encoders_is_of_these_settings_alone(run, data) -> None:
+    _, out = run
+    options = {"preset": "tiny", "given": None, "say": quiet}
+    assert FoldEncoders(data, out, steps=FAST.steps, **options).times().keys() == {
+        "pretrained",
+        "continued",
+    }
+    assert FoldEncoders(data, out, steps=FAST.steps + 1, **options).times() == {}
+
+
 def test_a_judged_subject_is_never_pretrained_on(data, tmp_path) -> None:
     encoders = FoldEncoders(data, tmp_path, preset="tiny", steps=1, given=None, say=quiet)
     for subject in data.subjects:
@@ -108,11 +130,15 @@ def test_three_architectures_stand_in_two_regimes_with_two_kinds_of_weights(data
     assert {name for _, *pair in PAIRS for name in pair} <= names
     assert {"cca", "trca", "tangent-lr", "eegnet", "chance"} <= names
     fold = across_subjects(data.tasks[0].trials.subject).folds[0]
+    alike = set()
     for row in rows:  # each can be made and trained
         if row.kind in ("random", "supervised"):
             trials = data.tasks[0].trials
             model = row.make(0, fold).fit(trials.X[fold.train], trials.y[fold.train])
             assert np.isfinite(model.predict_proba(trials.X[fold.test])).all()
+            if getattr(model, "regime", "full") != "linear":
+                alike.add((model.epochs, model.lr, model.batch_size, model.patience))
+    assert len(alike) == 1  # no network is trained longer than another
 
 
 def test_an_unknown_row_is_refused_with_the_nearest(data, tmp_path) -> None:

@@ -210,6 +210,7 @@ def test_it_works_in_cross_validation_with_few_trials(data, encoder):
         {"lr": 0.0},
         {"validation_fraction": 0.9},
         {"warmup_epochs": -1},
+        {"precision": "fp8"},
         {"class_weight": "equal"},
     ],
 )

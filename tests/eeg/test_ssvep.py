@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.linalg import eig
 
-from biojepa.eeg.ssvep import SSVEPCCA, SSVEPTRCA, narrow_bands
+from biojepa.data.conditioning import filtered
+from biojepa.eeg.ssvep import BAND_HZ, SSVEPCCA, SSVEPTRCA, narrow_bands, phase_consistency
 
 HERTZ, RATE = (9.0, 13.0, 17.0), 128.0
 
@@ -41,6 +43,28 @@ def test_trca_takes_channels_that_depend_on_each_other(trials) -> None:
     X, y = trials
     double = np.concatenate([X, X], axis=1)
     assert (SSVEPTRCA(sfreq=RATE).fit(double, y).predict(double) == y).mean() > 0.9
+
+
+def test_trca_finds_the_filter_of_its_published_definition(trials) -> None:
+    X, y = trials
+    model = SSVEPTRCA(sfreq=RATE).fit(X, y)
+    own = filtered(X[y == 1], BAND_HZ, RATE)
+    own -= own.mean(axis=-1, keepdims=True)
+    between = sum(a @ b.T for i, a in enumerate(own) for j, b in enumerate(own) if i != j)
+    joined = np.concatenate(list(own), axis=1)
+    values, vectors = eig(between, joined @ joined.T)
+    best = vectors[:, values.real.argmax()].real
+    ratio = model.filters_[:, 1] / best
+    assert np.allclose(ratio, ratio[0], rtol=1e-3)
+
+
+def test_phase_consistency_is_one_in_all_trials_alike_and_zero_at_random() -> None:
+    rng = np.random.default_rng(0)
+    angle = 2 * np.pi * 13.0 * np.arange(384) / RATE
+    alike = np.sin(angle) * rng.uniform(1, 2, (20, 3, 1))
+    assert phase_consistency(alike, 13.0, RATE) == pytest.approx(1)
+    random = np.sin(angle + rng.uniform(0, 2 * np.pi, (400, 3, 1)))
+    assert np.abs(phase_consistency(random, 13.0, RATE)).max() < 0.02
 
 
 def test_narrow_bands_hold_each_light_apart(trials) -> None:

@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from biojepa.data.simulate_bci import simulate_bci
 from biojepa.eeg import studies
 from biojepa.eeg.benchmark import BCISettings
 from biojepa.eeg.benchmark_data import load_simulated
@@ -17,26 +14,6 @@ def quiet(text: str) -> None:
     pass
 
 
-def test_every_window_and_mask_is_judged_on_people_it_was_not_pretrained_on() -> None:
-    recordings = simulate_bci("mi", n_subjects=2, n_runs=2, n_trials=6)
-    found = studies.window_mask(
-        recordings,
-        tokens=(1, 2),
-        radii=(0.8,),
-        preset="tiny",
-        steps=1,
-        head_steps=1,
-        say=quiet,
-    )
-    assert found["halves"] == [["sim01"], ["sim02"]]
-    assert [(r["tokens"], r["radius"]) for r in found["rows"][::2]] == [(1, 0.8), (2, 0.8)]
-    random = {r["head"]: r["mean"] for r in found["random"]}
-    for row in found["rows"]:
-        assert set(row["subjects"]) == {"sim01", "sim02"}
-        assert row["over_random"]["mean"] == pytest.approx(row["mean"] - random[row["head"]])
-    json.dumps(found)
-
-
 def test_a_table_is_a_file_with_its_command(tmp_path, monkeypatch) -> None:
     data = load_simulated("ssvep", n_subjects=2)
     monkeypatch.setattr(studies, "load_folder", lambda paradigm, root: data)
@@ -47,3 +24,25 @@ def test_a_table_is_a_file_with_its_command(tmp_path, monkeypatch) -> None:
     found = json.loads((tmp_path / "ssvep.json").read_text())
     assert found["command"].endswith("studies benchmarks --seeds 1")
     assert [row["name"] for row in found["tables"][0]["rows"]] == ["chance", "cca"]
+    assert found["jobs"] == 1
+    assert found["wall_s"] > 0
+
+
+def test_the_protocol_of_networks_is_judged_on_simulated_people(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(studies, "PROTOCOLS", ((1, None), (2, 1)))
+    monkeypatch.setattr(studies, "PROTOCOL_ROWS", ("random-pre-local-full",))
+    data = load_simulated("ssvep", n_subjects=2)
+    monkeypatch.setattr(studies, "load_simulated", lambda *args, **options: data)
+    studies.protocol(tmp_path, tmp_path / "keep", say=quiet)
+    rows = json.loads((tmp_path / "protocol.json").read_text())["rows"]
+    assert [(r["head_steps"], r["patience"]) for r in rows[::2]] == [(1, None), (2, 1)]
+    assert [r["evaluation"] for r in rows[:2]] == ["within", "across"]
+
+
+def test_phases_are_told_of_every_subject_of_both_sets(tmp_path, monkeypatch) -> None:
+    data = load_simulated("ssvep", n_subjects=2)
+    monkeypatch.setattr(studies, "load_folder", lambda paradigm, root: data)
+    studies.phases(tmp_path, tmp_path)
+    rows = json.loads((tmp_path / "phases.json").read_text())["rows"]
+    assert len(rows) == 2 + 4
+    assert all(0.2 < row["phase_consistency"] <= 1 for row in rows)  # simulated lights are locked

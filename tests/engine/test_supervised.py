@@ -14,6 +14,7 @@ from biojepa.engine.config import TrainConfig
 from biojepa.engine.labelled import CropCollator, LabelledRecords, SupervisedBatch
 from biojepa.engine.randomness import BatchKey, keyed_torch_rng
 from biojepa.engine.signals import Signals
+from biojepa.engine.step import StepInfo
 from biojepa.engine.supervised import SupervisedHead
 from biojepa.engine.train import train
 from biojepa.errors import ConfigError, DataError
@@ -225,6 +226,15 @@ def test_a_late_module_waits_and_then_moves_with_the_rest() -> None:
         after = network.state_dict()
         moved.append({k.split(".")[0] for k in before if not torch.equal(before[k], after[k])})
     assert moved == [{"last"}, {"first", "last"}]
+
+
+def test_a_late_module_costs_no_gradient_while_it_waits() -> None:
+    network = Plain()
+    objective = SupervisedHead(network, loss="ce", late={"first": 2})
+    for step, wanted in ((0, False), (1, False), (2, True)):
+        objective.before_step(StepInfo(step, 4, 1))
+        assert {p.requires_grad for p in network.first.parameters()} == {wanted}
+        assert all(p.requires_grad for p in network.last.parameters())
 
 
 def test_crops_of_a_slice_are_those_of_the_global_batch() -> None:

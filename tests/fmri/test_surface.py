@@ -11,7 +11,7 @@ from biojepa.cli.main import main
 from biojepa.data.store import SignalStore
 from biojepa.errors import DataError, FormatError
 from biojepa.fmri.files import open_paths
-from biojepa.fmri.surface import read_parcels, read_vertex_labels
+from biojepa.fmri.surface import read_hemispheres, read_parcels, read_vertex_labels
 
 nibabel = pytest.importorskip("nibabel", reason="the extra fmri is not installed")
 LABELS = [1, 1, 7, 7, 0, 4]
@@ -132,3 +132,32 @@ def test_vertices_become_a_store_by_their_parcellation(tmp_path, capsys) -> None
         np.testing.assert_allclose(run.values[3], means(7), atol=1e-3)
         assert np.isnan(run.values[2]).all()
         assert run.rate_hz == pytest.approx(1 / 0.72)
+
+
+def test_the_hemispheres_of_a_run_are_joined(tmp_path, capsys) -> None:
+    folder, store = tmp_path / "in", tmp_path / "store"
+    folder.mkdir()
+    start = "sub-1_task-rest"
+    left = gifti(folder / f"{start}_hemi-L_space-fsaverage5_bold.func.gii", list(DATA))
+    right = gifti(folder / f"{start}_hemi-R_space-fsaverage5_bold.func.gii", list(DATA[:, ::-1]))
+    sides = [gifti(tmp_path / f"{s}.label.gii", [LABELS], {1: "V1", 7: "M1"}) for s in "LR"]
+    both = ",".join(map(str, sides))
+    given = ["prepare", "fmri", str(folder), "-o", str(store), "--tr", "2", "--parcels", both]
+    assert main(given) == 0
+    assert "1 files found" in capsys.readouterr().out
+    with SignalStore(store) as opened:
+        run = opened.recording(0)
+    assert run.record_id == f"{start}_space-fsaverage5_bold"
+    names = ("L-V1", "L-label-4", "L-M1", "R-V1", "R-label-4", "R-M1")
+    assert run.channels == names
+    np.testing.assert_allclose(run.values[2], means(7), atol=1e-3)
+    flipped = DATA[:, ::-1][:, np.array(LABELS) == 7].mean(axis=1)
+    np.testing.assert_allclose(run.values[5], flipped, atol=1e-3)
+    other = gifti(tmp_path / "R.label.gii", [LABELS], {1: "V2", 4: "S2", 7: "M2"})
+    assert read_hemispheres(left, (sides[0], other))[1][:1] == ["V1"]
+    gifti(right, list(DATA[:5]))
+    with pytest.raises(DataError, match="as many frames in both hemispheres, got 12 and 5"):
+        read_hemispheres(left, (sides[0], other))
+    right.unlink()
+    with pytest.raises(DataError, match="with that of hemi-R beside it"):
+        read_hemispheres(left, (sides[0], other))
