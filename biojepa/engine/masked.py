@@ -44,6 +44,7 @@ from biojepa.layers.gather import gather_tokens
 from biojepa.layers.pooling import pool_tokens
 from biojepa.layers.trunk import Trunk
 
+_UNITS: dict[str, Unit] = {"tokens": "token", "sets": "record", "groups": "group"}
 LIDAR_RECORDS, LIDAR_VIEWS = 64, 8  # ours: enough for D <= 128, see generative_theory C
 
 
@@ -129,8 +130,9 @@ class MaskedJEPA(Objective):
     sampler : Sampler
     target : Target
     loss : {"l1", "smooth_l1", "mse", "cosine"}
-    average : {"tokens", "sets"}
-        Every target token counts alike, or every target set of every record.
+    average : {"tokens", "sets", "groups"}
+        Every target token counts alike; or every target set of every record; or, within these,
+        every group of targets that the sampler names.
     regulariser : Regulariser, optional
         Keeps the context encoder's output from collapsing; returns its weighted term.
     record_head : RecordHead, optional
@@ -160,10 +162,10 @@ class MaskedJEPA(Objective):
         augment: Callable[[Signals, BatchKey], Signals] | None = None,
     ) -> None:
         super().__init__()
-        if average not in ("tokens", "sets") or downstream not in ("target", "context"):
+        if average not in _UNITS or downstream not in ("target", "context"):
             raise ConfigError(
-                "expected average 'tokens' or 'sets' and downstream 'target' or 'context', "
-                f"got {average!r} and {downstream!r}"
+                f"expected average in {tuple(_UNITS)} and downstream 'target' or 'context', got "
+                f"{average!r} and {downstream!r}"
             )
         self.encoder, self.predictor, self.sampler = encoder, predictor, sampler
         self.target = target or Target()
@@ -288,8 +290,14 @@ class MaskedJEPA(Objective):
                     extra |= {"positions": x.positions, "n_tokens": tokens.shape[1]}
                 pred = self.predictor(context, plan.context, index, plan.kind, **extra)
                 hidden = whole if only is not None else gather_tokens(whole, index)
-                unit: Unit = "record" if self.average == "sets" else "token"
-                total, count = token_loss(pred, hidden, kind=self.loss, valid=ask, unit=unit)
+                total, count = token_loss(
+                    pred,
+                    hidden,
+                    kind=self.loss,
+                    valid=ask,
+                    unit=_UNITS[self.average],
+                    group=None if plan.groups is None else plan.groups[i],
+                )
                 preds[-1].append(pred)
                 targets[-1].append(hidden)
                 sums.append(total)
@@ -324,7 +332,7 @@ class MaskedJEPA(Objective):
         for plan in batch.plans:
             for i, index in enumerate(plan.targets):
                 ask = _both(plan.valid_targets(i), valid, index)
-                if self.average == "sets":
+                if self.average != "tokens":
                     count += len(batch) if ask is None else int(ask.any(dim=1).sum())
                 else:
                     count += index.numel() if ask is None else int(ask.sum())

@@ -160,6 +160,7 @@ def build_jepa(
         config.sampler(),
         target=target,
         loss=config.loss,
+        average=config.average,
         regulariser=_regulariser(config),
         downstream=config.downstream,
     )
