@@ -13,7 +13,7 @@ Shapes: B batch, N tokens, K context tokens, M targets, D width.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,14 +31,14 @@ from biojepa.engine.masked_batch import (
     few_targets,
     sampler_for,
 )
-from biojepa.engine.momentum import PER, WHEN, Momentum, Schedule, momentum_copy
+from biojepa.engine.momentum import Momentum, momentum_copy
 from biojepa.engine.objective import Losses, Objective, embedding_health
 from biojepa.engine.randomness import BatchKey
 from biojepa.engine.record_head import RecordHead
 from biojepa.engine.regularisers import Regulariser
-from biojepa.engine.schedules import Linear
 from biojepa.engine.signals import MaskPlan, Signals
 from biojepa.engine.step import StepInfo
+from biojepa.engine.target import Target
 from biojepa.errors import ConfigError
 from biojepa.layers.gather import gather_tokens
 from biojepa.layers.pooling import pool_tokens
@@ -46,46 +46,6 @@ from biojepa.layers.trunk import Trunk
 
 _UNITS: dict[str, Unit] = {"tokens": "token", "sets": "record", "groups": "group"}
 LIDAR_RECORDS, LIDAR_VIEWS = 64, 8  # ours: enough for D <= 128, see generative_theory C
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is predicted, and how the momentum copy behind it moves.
-
-    Parameters
-    ----------
-    of : {"all", "contextual", "signal"}
-        Copy the whole encoder, or only its contextual part: local features are then computed
-        once, by the trained network, for both. "signal": no copy, the hidden patches themselves
-        (the encoder's `patches(x)`), which makes it a masked autoencoder, arXiv 2111.06377.
-    norm : {"none", "layernorm", "l2"}
-        Normalisation of each target token (or patch), without learned weights.
-    layers : int
-        Targets are the mean over the last so many blocks.
-    mode : {"eval", "train"}
-        Mode of the copy (dropout, batch statistics).
-    update : {"after", "before"}
-    per : {"step", "forward", "epoch"}
-    momentum : callable (step, total_steps) -> float
-    """
-
-    of: str = "all"
-    norm: str = "none"
-    layers: int = 1
-    mode: str = "eval"
-    update: str = "after"
-    per: str = "step"
-    momentum: Schedule = field(default_factory=lambda: Linear(0.996, 1.0))
-
-    def __post_init__(self) -> None:
-        choices: dict[str, tuple[str, ...]] = {
-            "of": ("all", "contextual", "signal"),
-            "norm": ("none", "layernorm", "l2"),
-        }
-        choices |= {"mode": ("eval", "train"), "update": WHEN, "per": PER}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"expected {name} in {allowed}, got {getattr(self, name)!r}")
 
 
 @dataclass
