@@ -71,9 +71,9 @@ def bci(name: str, *, only: str | None = None) -> str:
     lines += [f"| bound of chance | {' | '.join(bounds)} |", ""]
     n_seeds, n_subjects = facts["settings"]["n_seeds"], len(facts["subjects"])
     said = "Mean over subjects" + (" and seeds" if n_seeds > 1 else "")
-    if n_subjects > 1:
-        said += " (range over subjects"
-        said += "; range of the mean over seeds)" if n_seeds > 1 else ")"
+    ranges = ["range over subjects"] * (n_subjects > 1)
+    ranges += ["range of the mean over seeds"] * (n_seeds > 1)
+    said += f" ({'; '.join(ranges)})" if ranges else ""
     lines += [f"{said}, {_n(n_seeds, 'seed')}. {found['overlap'].capitalize()}.", ""]
     lines += [f"- {table['verdict']}" for table in tables]
     return "\n".join([*lines, "", _where(found)])
@@ -212,7 +212,7 @@ def window_mask() -> str:
     """Window by mask, against random weights, and what that says."""
     found = _read("bci/window_mask.json")
     heads = [r["head"] for r in found["random"]]
-    lines = ["| window, tokens | mask | " + " | ".join(heads) + " |"]
+    lines = ["| window, tokens of 1 s | mask | " + " | ".join(heads) + " |"]
     lines.append("| --- " * (len(heads) + 2) + "|")
     for tokens, radius in dict.fromkeys((r["tokens"], r["radius"]) for r in found["rows"]):
         own = {
@@ -227,13 +227,13 @@ def window_mask() -> str:
     for head in heads:
         own = [r for r in found["rows"] if r["head"] == head]
         best = max(own, key=lambda r: r["mean"])
-        windows = _means(own, "tokens", "{} tokens")
+        windows = _means(own, "tokens", "{:d} s")
         masks = _means(own, "radius", "{:.0%}")
         ahead = sum(r["over_random"]["mean"] > 0 for r in own)
         sure = sum(r["over_random"]["low"] > 0 for r in own)
         said.append(
             f"{head.capitalize()}: by window {windows}; by mask {masks}; the best is "
-            f"{best['tokens']} tokens and {best['radius']:.0%} ({best['mean']:.3f}); above random "
+            f"{best['tokens']} s and {best['radius']:.0%} ({best['mean']:.3f}); above random "
             f"weights on average in {ahead} of {len(own)}, in every subject in {sure}."
         )
     halves = " and ".join(", ".join(half) for half in found["halves"])
@@ -323,7 +323,11 @@ def _n(count: int, word: str) -> str:
 
 
 def _where(found: dict[str, Any]) -> str:
-    return f"Command `{found['command']}` at commit `{found['facts']['commit'][:10]}`."
+    said = f"Command `{found['command']}` at commit `{found['facts']['commit'][:10]}`"
+    if found["facts"]["settings"]["n_seeds"] > 1:  # what was scored is kept and not scored again
+        first = _read("bci/mi.json")["facts"]["commit"]
+        said += f", the first seed at `{first[:10]}`"
+    return said + "."
 
 
 def _source(found: dict[str, Any]) -> str:

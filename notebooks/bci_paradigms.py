@@ -27,6 +27,7 @@ from biojepa.eeg.benchmark import BCISettings, run_bci_benchmark
 from biojepa.eeg.benchmark_data import load_folder, load_simulated
 from biojepa.eeg.benchmark_rows import PAIRS
 from biojepa.eeg.studies import FOLDERS, TRANSFER
+from biojepa.eeg.window_study import plot_window_mask
 from biojepa.evaluation.subjects_report import SubjectTable
 from biojepa.plotting.subjects import plot_pairs, plot_subjects
 
@@ -142,6 +143,13 @@ means = {
 }
 pairs = {panel: (means[a], means[b]) for panel, a, b in PAIRS}
 plot_pairs(pairs, names=("random", "pretrained"), bound=table["bound"], label=table["metric"])
+
+# %% [markdown]
+# ## Window and mask
+# S-JEPA's own question, measured by `python -m biojepa.eeg.studies window-mask` on EEGMMIDB.
+
+# %%
+plot_window_mask(measured("window_mask"))
 
 # %% [markdown]
 # ## What it says, and what it does not

@@ -20,12 +20,13 @@ from torch import Tensor, nn
 
 from biojepa.ecg.augment import augmentation
 from biojepa.ecg.config import ECGModelConfig
-from biojepa.engine.masked import MaskedJEPA, Target
+from biojepa.engine.masked import MaskedJEPA
 from biojepa.engine.randomness import keyed_torch_rng
 from biojepa.engine.record_head import RecordHead
 from biojepa.engine.regularisers import named_regulariser
 from biojepa.engine.schedules import Linear
 from biojepa.engine.signals import Signals
+from biojepa.engine.target import Target
 from biojepa.errors import DataError, LeadError
 from biojepa.layers.block import Block, init_transformer
 from biojepa.layers.patch import PatchEmbed1d, cut_patches

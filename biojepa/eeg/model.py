@@ -29,11 +29,12 @@ from torch import Tensor, nn
 from biojepa.eeg._layers import decoder_layer, encoder_layer
 from biojepa.eeg.config import EEGModelConfig
 from biojepa.eeg.network import build_network, place_code, time_code
-from biojepa.engine.masked import MaskedJEPA, Target
+from biojepa.engine.masked import MaskedJEPA
 from biojepa.engine.randomness import keyed_torch_rng
 from biojepa.engine.regularisers import named_regulariser
 from biojepa.engine.schedules import Linear
 from biojepa.engine.signals import Signals
+from biojepa.engine.target import Target
 from biojepa.errors import ConfigError, DataError, LeadError
 from biojepa.layers.gather import gather_tokens
 

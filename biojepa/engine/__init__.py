@@ -4,9 +4,10 @@ It knows no modality and no labels.
 """
 
 from biojepa.engine.config import TrainConfig
-from biojepa.engine.masked import MaskedJEPA, Target
+from biojepa.engine.masked import MaskedJEPA
 from biojepa.engine.objective import Losses, Objective
 from biojepa.engine.signals import MaskPlan, Signals
+from biojepa.engine.target import Target
 from biojepa.engine.train import TrainResult, train
 
 __all__ = [

@@ -13,7 +13,7 @@ Shapes: B batch, N tokens, K context tokens, M targets, D width.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,60 +31,21 @@ from biojepa.engine.masked_batch import (
     few_targets,
     sampler_for,
 )
-from biojepa.engine.momentum import PER, WHEN, Momentum, Schedule, momentum_copy
+from biojepa.engine.momentum import Momentum, momentum_copy
 from biojepa.engine.objective import Losses, Objective, embedding_health
 from biojepa.engine.randomness import BatchKey
 from biojepa.engine.record_head import RecordHead
 from biojepa.engine.regularisers import Regulariser
-from biojepa.engine.schedules import Linear
 from biojepa.engine.signals import MaskPlan, Signals
 from biojepa.engine.step import StepInfo
+from biojepa.engine.target import Target
 from biojepa.errors import ConfigError
 from biojepa.layers.gather import gather_tokens
 from biojepa.layers.pooling import pool_tokens
 from biojepa.layers.trunk import Trunk
 
+_UNITS: dict[str, Unit] = {"tokens": "token", "sets": "record", "groups": "group"}
 LIDAR_RECORDS, LIDAR_VIEWS = 64, 8  # ours: enough for D <= 128, see generative_theory C
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is predicted, and how the momentum copy behind it moves.
-
-    Parameters
-    ----------
-    of : {"all", "contextual", "signal"}
-        Copy the whole encoder, or only its contextual part: local features are then computed
-        once, by the trained network, for both. "signal": no copy, the hidden patches themselves
-        (the encoder's `patches(x)`), which makes it a masked autoencoder, arXiv 2111.06377.
-    norm : {"none", "layernorm", "l2"}
-        Normalisation of each target token (or patch), without learned weights.
-    layers : int
-        Targets are the mean over the last so many blocks.
-    mode : {"eval", "train"}
-        Mode of the copy (dropout, batch statistics).
-    update : {"after", "before"}
-    per : {"step", "forward", "epoch"}
-    momentum : callable (step, total_steps) -> float
-    """
-
-    of: str = "all"
-    norm: str = "none"
-    layers: int = 1
-    mode: str = "eval"
-    update: str = "after"
-    per: str = "step"
-    momentum: Schedule = field(default_factory=lambda: Linear(0.996, 1.0))
-
-    def __post_init__(self) -> None:
-        choices: dict[str, tuple[str, ...]] = {
-            "of": ("all", "contextual", "signal"),
-            "norm": ("none", "layernorm", "l2"),
-        }
-        choices |= {"mode": ("eval", "train"), "update": WHEN, "per": PER}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"expected {name} in {allowed}, got {getattr(self, name)!r}")
 
 
 @dataclass
@@ -129,8 +90,9 @@ class MaskedJEPA(Objective):
     sampler : Sampler
     target : Target
     loss : {"l1", "smooth_l1", "mse", "cosine"}
-    average : {"tokens", "sets"}
-        Every target token counts alike, or every target set of every record.
+    average : {"tokens", "sets", "groups"}
+        Every target token counts alike; or every target set of every record; or, within these,
+        every group of targets that the sampler names.
     regulariser : Regulariser, optional
         Keeps the context encoder's output from collapsing; returns its weighted term.
     record_head : RecordHead, optional
@@ -160,10 +122,10 @@ class MaskedJEPA(Objective):
         augment: Callable[[Signals, BatchKey], Signals] | None = None,
     ) -> None:
         super().__init__()
-        if average not in ("tokens", "sets") or downstream not in ("target", "context"):
+        if average not in _UNITS or downstream not in ("target", "context"):
             raise ConfigError(
-                "expected average 'tokens' or 'sets' and downstream 'target' or 'context', "
-                f"got {average!r} and {downstream!r}"
+                f"expected average in {tuple(_UNITS)} and downstream 'target' or 'context', got "
+                f"{average!r} and {downstream!r}"
             )
         self.encoder, self.predictor, self.sampler = encoder, predictor, sampler
         self.target = target or Target()
@@ -288,8 +250,14 @@ class MaskedJEPA(Objective):
                     extra |= {"positions": x.positions, "n_tokens": tokens.shape[1]}
                 pred = self.predictor(context, plan.context, index, plan.kind, **extra)
                 hidden = whole if only is not None else gather_tokens(whole, index)
-                unit: Unit = "record" if self.average == "sets" else "token"
-                total, count = token_loss(pred, hidden, kind=self.loss, valid=ask, unit=unit)
+                total, count = token_loss(
+                    pred,
+                    hidden,
+                    kind=self.loss,
+                    valid=ask,
+                    unit=_UNITS[self.average],
+                    group=None if plan.groups is None else plan.groups[i],
+                )
                 preds[-1].append(pred)
                 targets[-1].append(hidden)
                 sums.append(total)
@@ -324,7 +292,7 @@ class MaskedJEPA(Objective):
         for plan in batch.plans:
             for i, index in enumerate(plan.targets):
                 ask = _both(plan.valid_targets(i), valid, index)
-                if self.average == "sets":
+                if self.average != "tokens":
                     count += len(batch) if ask is None else int(ask.any(dim=1).sum())
                 else:
                     count += index.numel() if ask is None else int(ask.sum())

@@ -66,6 +66,8 @@ class MaskPlan:
         Which mask token stands for the targets (V-JEPA has two).
     context_valid, target_valid : BoolTensor (B, K), tuple of BoolTensor (B, M), or None
         False where a ragged set was padded.
+    groups : tuple of LongTensor, shapes (B, M), optional
+        Kind of each target, from 0: what is averaged first with `average="groups"`.
     """
 
     context: Tensor
@@ -73,6 +75,7 @@ class MaskPlan:
     kind: int = 0
     context_valid: Tensor | None = None
     target_valid: tuple[Tensor, ...] | None = None
+    groups: tuple[Tensor, ...] | None = None
 
     def to(self, device: torch.device | str) -> MaskPlan:
         """The same plan on another device."""
@@ -84,13 +87,16 @@ class MaskPlan:
         def pick(t: Tensor | None) -> Tensor | None:
             return None if t is None else t[index]
 
-        valid = self.target_valid
+        def pick_all(sets: tuple[Tensor, ...] | None) -> tuple[Tensor, ...] | None:
+            return None if sets is None else tuple(t[index] for t in sets)
+
         return replace(
             self,
             context=self.context[index],
             targets=tuple(t[index] for t in self.targets),
             context_valid=pick(self.context_valid),
-            target_valid=None if valid is None else tuple(v[index] for v in valid),
+            target_valid=pick_all(self.target_valid),
+            groups=pick_all(self.groups),
         )
 
     def valid_targets(self, i: int) -> Tensor | None:

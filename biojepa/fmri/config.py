@@ -66,6 +66,9 @@ class BrainModelConfig:
     target_layers : int
         Targets are the mean over the last so many blocks.
     loss : {"smooth_l1", "l1", "mse", "cosine"}
+    average : {"tokens", "groups"}
+        Every target token counts alike (published code), or each of the three masked kinds of a
+        run (paper, which also has `loss="mse"`).
     regulariser : {"none", "vicreg", "sigreg"}
         Keeps the context encoder's output from collapsing.
     regulariser_weight : float
@@ -105,6 +108,7 @@ class BrainModelConfig:
     target_norm: TargetNorm = "layernorm"
     target_layers: int = 1
     loss: LossKind = "smooth_l1"
+    average: Literal["tokens", "groups"] = "tokens"
     regulariser: RegulariserName = "none"
     regulariser_weight: float = 0.0
     downstream: Literal["target", "context"] = "target"
@@ -205,6 +209,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "mask_recipe": ("default", "paper"),
     "target_norm": get_args(TargetNorm),
     "loss": get_args(LossKind),
+    "average": ("tokens", "groups"),
     "regulariser": get_args(RegulariserName),
     "downstream": ("target", "context"),
 }

@@ -126,7 +126,8 @@ class SpatioTemporalSampler:
         Returns
         -------
         list of one MaskPlan
-            Context (B, K) and one target set (B, M), int64; sorted in the default recipe.
+            Context (B, K) and one target set (B, M), int64; sorted in the default recipe. Groups
+            are the three kinds of targets, in the order of the head of this file.
         """
         chosen = np.arange(n_samples) if rows is None else np.arange(n_samples)[rows]
         if self.recipe == "paper":
@@ -137,7 +138,10 @@ class SpatioTemporalSampler:
             keys = rng.random((2, n_samples, self.n_regions * self.n_times))
             grids = self._grids(n_samples, rng)
             context, target = (_cut(grid, k) for grid, k in zip(grids, keys, strict=True))
-        return [MaskPlan(torch.from_numpy(context[chosen]), (torch.from_numpy(target[chosen]),))]
+        context, target = context[chosen], target[chosen]
+        groups = _kinds(context, target, self.n_regions, self.n_times)
+        drawn = (torch.from_numpy(target),)
+        return [MaskPlan(torch.from_numpy(context), drawn, groups=(torch.from_numpy(groups),))]
 
     def to_config(self) -> dict[str, Any]:
         """Return the settings as a JSON-able dict of the constructor's arguments."""
@@ -218,12 +222,22 @@ def mask_map(plan: MaskPlan, *, n_regions: int, n_times: int, sample: int = 0) -
     grid = np.zeros(n_regions * n_times, dtype=np.int8)
     context = plan.context[sample].numpy()
     target = np.concatenate([t[sample].numpy() for t in plan.targets])
-    region_seen = np.isin(target // n_times, context // n_times)
-    time_seen = np.isin(target % n_times, context % n_times)
     grid[context] = REGIONS.index("context")
-    kinds = np.where(region_seen, "cross-time", np.where(time_seen, "cross-ROI", "double-cross"))
-    grid[target] = [REGIONS.index(kind) for kind in kinds]
+    kinds = _kinds(context[None], target[None], n_regions, n_times)[0]
+    grid[target] = kinds + REGIONS.index("cross-ROI")
     return grid.reshape(n_regions, n_times)
+
+
+def _kinds(
+    context: NDArray[np.int64], target: NDArray[np.int64], n_regions: int, n_times: int
+) -> NDArray[np.int64]:
+    """Kind (B, M) of each target (B, M): 0 cross-ROI, 1 cross-time, 2 double-cross."""
+    regions, times = (np.zeros((len(context), n), dtype=bool) for n in (n_regions, n_times))
+    np.put_along_axis(regions, context // n_times, True, axis=1)
+    np.put_along_axis(times, context % n_times, True, axis=1)
+    region_seen = np.take_along_axis(regions, target // n_times, axis=1)
+    time_seen = np.take_along_axis(times, target % n_times, axis=1)
+    return np.where(region_seen, 1, np.where(time_seen, 0, 2))
 
 
 def _between(limits: Range, u: float) -> float:

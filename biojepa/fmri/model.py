@@ -19,11 +19,12 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from biojepa.engine.masked import MaskedJEPA, Target
+from biojepa.engine.masked import MaskedJEPA
 from biojepa.engine.randomness import keyed_torch_rng
 from biojepa.engine.regularisers import Regulariser, SIGReg, VICReg
 from biojepa.engine.schedules import Linear
 from biojepa.engine.signals import Signals
+from biojepa.engine.target import Target
 from biojepa.errors import DataError
 from biojepa.fmri.config import BrainModelConfig
 from biojepa.fmri.positions import BrainPositions
@@ -160,6 +161,7 @@ def build_jepa(
         config.sampler(),
         target=target,
         loss=config.loss,
+        average=config.average,
         regulariser=_regulariser(config),
         downstream=config.downstream,
     )

@@ -80,3 +80,18 @@ def test_wrong_arguments_are_named() -> None:
         token_loss(x, x[:, :2], kind="l1")
     with pytest.raises(DataError, match="valid of shape"):
         token_loss(x, x, kind="l1", valid=torch.ones(2, 4, dtype=torch.bool))
+
+
+def test_groups_of_a_record_count_alike_whatever_their_size() -> None:
+    pred, target = (
+        torch.tensor([[1.0, 2.0, 3.0, 9.0], [4.0, 4.0, 4.0, 4.0]])[..., None],
+        torch.zeros(2, 4, 1),
+    )
+    group = torch.tensor([[0, 0, 2, 2], [1, 1, 1, 1]])
+    total, count = token_loss(pred, target, kind="l1", unit="group", group=group)
+    assert (float(total), float(count)) == (pytest.approx((1.5 + 6.0) / 2 + 4.0), 2)
+    valid = torch.tensor([[True, False, True, False], [False] * 4])
+    total, count = token_loss(pred, target, kind="l1", unit="group", group=group, valid=valid)
+    assert (float(total), float(count)) == (pytest.approx((1.0 + 3.0) / 2), 1)
+    with pytest.raises(ConfigError, match="a sampler that gives groups"):
+        token_loss(pred, target, kind="l1", unit="group")

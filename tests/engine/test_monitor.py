@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from biojepa.engine import TrainConfig, train
-from biojepa.engine.masked import Target
 from biojepa.engine.monitor import BestScore, CollapseAlarm, FiniteGuard, stop_on_signals
 from biojepa.engine.randomness import BatchKey
 from biojepa.engine.schedules import Constant
+from biojepa.engine.target import Target
 from biojepa.errors import CollapseWarning, ConfigError, TrainingError
 from tests.engine.toys import TOYS, ToySignals, toy_jepa
 

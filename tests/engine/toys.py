@@ -14,13 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from biojepa.engine.distributed import sum_over_ranks
-from biojepa.engine.masked import MaskedJEPA, Target
+from biojepa.engine.masked import MaskedJEPA
 from biojepa.engine.momentum import Momentum, momentum_copy
 from biojepa.engine.objective import Losses, Objective, ParamGroup, split_by_decay
 from biojepa.engine.randomness import BatchKey, keyed_torch_rng
 from biojepa.engine.schedules import Linear
 from biojepa.engine.signals import MaskPlan, Signals
 from biojepa.engine.step import StepInfo
+from biojepa.engine.target import Target
 from biojepa.layers.block import Block, init_transformer
 from biojepa.layers.gather import gather_tokens
 from biojepa.layers.patch import PatchEmbed1d

@@ -172,16 +172,16 @@ def _child(cases: list[Case], writer: int, cpu_s: float) -> None:
         gc.freeze()
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)
-        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         root, most = "", resource.getrlimit(resource.RLIMIT_AS)[1]
-        resource.setrlimit(resource.RLIMIT_AS, (size, most))
+        resource.setrlimit(resource.RLIMIT_AS, (_size(), most))
         _take_what_is_free()
         escapes: list[str] = []
         sys.addaudithook(lambda event, arguments: _audit(event, arguments, root, escapes))
         for case in cases:
             root = os.path.realpath(case.root)
             os.chdir(root)
-            resource.setrlimit(resource.RLIMIT_AS, (size + case.memory, most))
+            # what earlier calls left behind, such as modules, is not this one's
+            resource.setrlimit(resource.RLIMIT_AS, (_size() + case.memory, most))
             escapes.clear()
             # SIGPROF ends the process
             signal.setitimer(signal.ITIMER_PROF, cpu_s if case.cpu_s is None else case.cpu_s)
@@ -191,6 +191,12 @@ def _child(cases: list[Case], writer: int, cpu_s: float) -> None:
             os.write(writer, json.dumps(outcome, default=str).encode() + b"\n")
     finally:
         os._exit(0)
+
+
+def _size() -> int:
+    """Bytes of address space, without what the heap can give back."""
+    ctypes.CDLL(None).malloc_trim(0)
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def _take_what_is_free() -> None:

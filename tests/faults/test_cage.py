@@ -151,3 +151,14 @@ def test_what_the_parent_has_freed_gives_a_child_no_room(tmp_path) -> None:
     found = run(lambda: len(bytearray(200 * MB)), root=tmp_path, memory=64 * MB)
     assert found.check("raised").error == "MemoryError"
     assert len(last) == 2 * MB
+
+
+def test_what_one_call_keeps_is_not_counted_against_the_next(tmp_path) -> None:
+    kept: list[bytearray] = []
+
+    def keep() -> int:
+        kept.append(bytearray(40 * MB))
+        return len(kept)
+
+    found = run_many([keep] * 4, root=tmp_path, memory=64 * MB)
+    assert [f.value for f in found] == [1, 2, 3, 4]

@@ -17,9 +17,9 @@ from biojepa.ecg import ECGJEPA
 from biojepa.ecg.masking import BlockSampler
 from biojepa.ecg.preprocess import ECGPreprocess
 from biojepa.engine.config import TrainConfig
-from biojepa.engine.masked import Target
 from biojepa.engine.monitor import CollapseAlarm
 from biojepa.engine.schedules import Constant
+from biojepa.engine.target import Target
 from biojepa.engine.train import train
 from tests.engine.test_loader import Failing, loader
 from tests.engine.test_monitor import Poisoned

@@ -179,3 +179,18 @@ def test_impossible_settings_are_refused(setting, message) -> None:
 def test_the_settings_rebuild_the_sampler() -> None:
     sampler = SpatioTemporalSampler(20, 4, observe=(0.5, 0.9), recipe="paper")
     assert SpatioTemporalSampler(**json.loads(json.dumps(sampler.to_config()))).side == sampler.side
+
+
+@pytest.mark.parametrize("recipe", ["default", "paper"])
+def test_groups_are_the_kinds_of_targets(recipe) -> None:
+    sampler = SpatioTemporalSampler(n_regions=40, n_times=10, recipe=recipe)
+    (plan,) = sampler(6, np.random.default_rng(0))
+    (groups,) = plan.groups
+    for sample in range(6):
+        grid = mask_map(plan, n_regions=40, n_times=10, sample=sample).ravel()
+        named = np.array(["cross-ROI", "cross-time", "double-cross"])[groups[sample]]
+        assert np.array_equal(np.array(REGIONS)[grid[plan.targets[0][sample]]], named)
+    assert set(groups.unique().tolist()) == {0, 1, 2}
+    (share,) = sampler(6, np.random.default_rng(0), rows=np.array([4, 1]))
+    assert share.groups[0].equal(groups[[4, 1]])
+    assert plan.rows(slice(2, 3)).groups[0].equal(groups[2:3])

@@ -14,6 +14,7 @@ from biojepa.engine.train import train
 from biojepa.errors import ConfigError, DataError
 from biojepa.fmri.config import SIZES, BrainModelConfig
 from biojepa.fmri.model import build_jepa, model_gradients
+from biojepa.fmri.recipes import get_recipe
 
 TINY = BrainModelConfig(
     n_regions=6,
@@ -197,3 +198,25 @@ def test_the_config_survives_json_and_names_unknown_settings() -> None:
     assert BrainModelConfig.from_config(TINY.to_config()) == TINY
     with pytest.raises(ConfigError, match="did you mean 'n_regions'"):
         BrainModelConfig.from_config({"n_region": 4})
+
+
+def test_the_loss_of_the_paper_averages_over_the_three_kinds_of_targets() -> None:
+    config = replace(TINY, average="groups", loss="mse")
+    jepa = build_jepa(config, gradients=GRADIENTS)
+    x = Signals(runs(3))
+    plans = config.sampler()(3, np.random.default_rng(0))
+    found = jepa.predict(x, plans)
+    error = (found.pred[0][0] - found.target[0][0]).square().mean(dim=-1)
+    groups = plans[0].groups[0]
+    means = [
+        torch.stack([e[g == kind].mean() for kind in g.unique()]).mean()
+        for e, g in zip(error, groups, strict=True)
+    ]
+    torch.testing.assert_close(found.loss, torch.stack(means).mean())
+    assert not torch.allclose(found.loss, error.mean())
+
+
+@pytest.mark.parametrize("size", ["s", "b", "l"])
+def test_the_published_momentum_ends_early(size) -> None:
+    model = get_recipe(f"paper-{size}").model
+    assert (model.momentum_start, model.momentum_end) == (0.996, 0.9965)
