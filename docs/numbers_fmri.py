@@ -93,7 +93,8 @@ def study(name: str) -> Callable[[], str]:
 
 
 NUMBERS: dict[str, Callable[[], str]] = {
-    "fmri-benchmark": benchmark("quick"),
+    "fmri-benchmark": benchmark("full"),
+    "fmri-quick": quick,
     "fmri-reading": reading,
     "fmri-heads": heads,
     "fmri-positions": study("positions"),

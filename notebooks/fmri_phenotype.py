@@ -175,6 +175,6 @@ for limit in outcome.limits:
 # The benchmark on development fMRI and ABIDE, as `results/fmri` has it:
 
 # %%
-real = json.loads((RESULTS / "quick.json").read_text(encoding="utf-8"))
+real = json.loads((RESULTS / "full.json").read_text(encoding="utf-8"))
 for own in real["tasks"].values():
     print(own["verdict"])
