@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,24 @@ def study(name: str) -> Callable[[], str]:
     return rendered
 
 
+def speed() -> str:
+    """Seconds of a ViT-B step and its memory, ours and with explicit attention."""
+    found = _read("benchmarks/bench_brain_pretrain.json")
+    machine = found["machine"]
+    lines = ["| 450 regions x 160 frames | s a step | ratio | least | largest | GB |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    for name, seconds in found["seconds"].items():
+        ratio = found["against_explicit"][name]
+        lines.append(
+            f"| {name} | {statistics.median(seconds):.1f} | {ratio['median']:.2f} | "
+            f"{ratio['min']:.2f} | {ratio['max']:.2f} | {found['gigabytes'][name]:.2f} |"
+        )
+    threads = f"{machine['threads']} thread{'s' * (machine['threads'] > 1)}"
+    clock, commit = machine["clock"], machine["commit"]
+    lines += ["", f"{machine['cpu']}, {threads}, clock: {clock}, commit `{commit}`."]
+    return "\n".join(lines)
+
+
 NUMBERS: dict[str, Callable[[], str]] = {
     "fmri-benchmark": benchmark("full"),
     "fmri-quick": quick,
@@ -101,6 +120,7 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "fmri-sampler": study("sampler"),
     "fmri-normalisation": study("normalisation"),
     "fmri-new-atlas": study("new_atlas"),
+    "fmri-speed": speed,
 }
 
 
